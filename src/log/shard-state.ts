@@ -1,0 +1,75 @@
+/**
+ * What every thread may know about a shard's log: written by its lane worker, read by all.
+ *
+ * first ≤ durable ≤ next, visible ≤ next. 64-bit atomics: a few a batch, so their cost does not show.
+ */
+
+const FIRST = 0;
+const NEXT = 1;
+const DURABLE = 2;
+const VISIBLE = 3;
+const BYTES = 4;
+const WORDS = 16;
+
+export function createShardState(): SharedArrayBuffer {
+  return new SharedArrayBuffer(WORDS * BigInt64Array.BYTES_PER_ELEMENT);
+}
+
+export class ShardState {
+  readonly #words: BigInt64Array;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.#words = new BigInt64Array(memory);
+  }
+
+  #get(word: number): number {
+    return Number(Atomics.load(this.#words, word));
+  }
+
+  #set(word: number, value: number): void {
+    Atomics.store(this.#words, word, BigInt(value));
+  }
+
+  /** Oldest offset still kept. */
+  get firstOffset(): number {
+    return this.#get(FIRST);
+  }
+  set firstOffset(value: number) {
+    this.#set(FIRST, value);
+  }
+
+  /** Offset the next event will get. */
+  get nextOffset(): number {
+    return this.#get(NEXT);
+  }
+  set nextOffset(value: number) {
+    this.#set(NEXT, value);
+  }
+
+  /** Every event below is fsynced. */
+  get durableOffset(): number {
+    return this.#get(DURABLE);
+  }
+  set durableOffset(value: number) {
+    this.#set(DURABLE, value);
+  }
+
+  /**
+   * Every event below may be read and delivered: the durable ones in a lane with `durability: fsync`,
+   * the written ones elsewhere. Readers wait for this.
+   */
+  get visibleOffset(): number {
+    return this.#get(VISIBLE);
+  }
+  set visibleOffset(value: number) {
+    this.#set(VISIBLE, value);
+  }
+
+  /** Bytes of all segments. */
+  get logBytes(): number {
+    return this.#get(BYTES);
+  }
+  set logBytes(value: number) {
+    this.#set(BYTES, value);
+  }
+}
