@@ -4,6 +4,19 @@
  * first ≤ durable ≤ next, visible ≤ next. 64-bit atomics: a few a batch, so their cost does not show.
  */
 
+/** A shard as every thread knows it; structured-cloneable. */
+export interface ShardInfo {
+  /** Position in the engine's list of shards; the dead-letter log is the last. */
+  readonly index: number;
+  readonly lane: string;
+  /** Number within the lane, from 0. */
+  readonly shard: number;
+  /** Folder of its log. */
+  readonly directory: string;
+  /** Memory of its `ShardState`. */
+  readonly state: SharedArrayBuffer;
+}
+
 const FIRST = 0;
 const NEXT = 1;
 const DURABLE = 2;

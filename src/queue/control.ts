@@ -25,9 +25,10 @@ const COMMAND = 0;
 const MESSAGES = 1;
 const STATE = 32;
 const HEARTBEAT = 33;
+const SUBSCRIPTIONS = 64;
 
 export function createControl(): SharedArrayBuffer {
-  return new SharedArrayBuffer(256);
+  return new SharedArrayBuffer(512);
 }
 
 export class ThreadControl {
@@ -67,5 +68,16 @@ export class ThreadControl {
   }
   beat(): void {
     Atomics.add(this.#words, HEARTBEAT, 1);
+  }
+
+  /**
+   * Subscriptions this thread serves. Lane workers ring its doorbell for newly visible events only
+   * while there are some.
+   */
+  get subscriptionCount(): number {
+    return Atomics.load(this.#words, SUBSCRIPTIONS);
+  }
+  set subscriptionCount(value: number) {
+    Atomics.store(this.#words, SUBSCRIPTIONS, value);
   }
 }
