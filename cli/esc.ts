@@ -1,0 +1,110 @@
+/**
+ * The command line of esc: one table of commands, each in its own file, loaded only when it is the one.
+ *
+ * To add a command, write `cli/<name>.ts` that exports
+ *
+ *     export function register(program: Command, context: CommandContext): void {
+ *       program.command("tail").argument("<pattern>").option("--from <start>", "…", "latest")
+ *         .addHelpText("after", "\nExamples:\n  $ esc tail 'orders.>'")
+ *         .action(async (pattern: string, options: { from: string }) => { … });
+ *     }
+ *
+ * and add its line to `COMMANDS` below. Rules for commands:
+ *  - `--json` is global: use `context.output.result(value, () => text)` and it is obeyed.
+ *  - Fail by throwing `EscError` (its code gives the exit status and its hint is shown), or by returning
+ *    after `process.exitCode = 1` when the result itself was printed (as `stress --verify` does).
+ *    A mistaken argument is `USAGE`, or commander's `InvalidArgumentError` inside an argument parser.
+ *  - Results to stdout through `context.output`; notes and progress to stderr through it.
+ *  - Import what is heavy inside the action (`await import`), so that `--help` stays quick.
+ */
+import { Command, CommanderError } from "commander";
+import process from "node:process";
+import type { CommandContext } from "./command.ts";
+import { Output } from "./output.ts";
+
+interface CommandEntry {
+  readonly summary: string;
+  load(): Promise<{ register(program: Command, context: CommandContext): void }>;
+}
+
+/** Every command, in the order of `esc --help`. */
+const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  version: { summary: "print the version", load: () => import("./version.ts") },
+};
+
+const EXIT_USAGE = 2;
+
+/** Parses the arguments, runs the command, and returns the exit status. */
+async function main(args: readonly string[]): Promise<number> {
+  const output = new Output({
+    stdoutIsTerminal: process.stdout.isTTY === true,
+    stderrIsTerminal: process.stderr.isTTY === true,
+    env: process.env,
+    exit: (status) => process.exit(status),
+  });
+  const report = (error: unknown) => process.exit(output.failure(error));
+  process.on("uncaughtException", report);
+  process.on("unhandledRejection", report);
+
+  const program = createProgram(output);
+  const context: CommandContext = { output, env: process.env, interrupted: once(interruptSignal) };
+  const chosen = chosenCommand(args);
+  for (const [name, entry] of Object.entries(COMMANDS)) {
+    if (name === chosen) (await entry.load()).register(program, context);
+    else program.command(name).summary(entry.summary).allowUnknownOption().allowExcessArguments();
+  }
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return Number(process.exitCode ?? 0);
+  } catch (error) {
+    // Commander has printed its message, or the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+    return output.failure(error);
+  }
+}
+
+function createProgram(output: Output): Command {
+  const program = new Command("esc")
+    .description("EventStreamCore: events in, in order, durable, processed and delivered, by one executable.")
+    .option("--json", "print results as JSON, one value a line")
+    .helpCommand("help [command]", "explain a command")
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => output.bytes(Buffer.from(text)),
+      writeErr: (text) => output.note(text.trimEnd()),
+    })
+    .showHelpAfterError("(see --help)")
+    .addHelpText(
+      "after",
+      "\nExit status: 0 ok, 1 failed, 2 usage, 69 server unreachable, 78 bad configuration.",
+    )
+    .exitOverride();
+  program.hook("preAction", () => {
+    if (program.opts<{ json?: boolean }>().json === true) output.useJson();
+  });
+  return program;
+}
+
+/** The command that the arguments name: `esc --json tail`, `esc tail`, `esc help tail`. */
+function chosenCommand(args: readonly string[]): string | undefined {
+  const [first, second] = args.filter((argument) => !argument.startsWith("-"));
+  return first === "help" ? second : first;
+}
+
+function interruptSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const [signal, number] of [["SIGINT", 2], ["SIGTERM", 15]] as const) {
+    process.on(signal, () => {
+      if (controller.signal.aborted) process.exit(128 + number);
+      controller.abort();
+    });
+  }
+  return controller.signal;
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
+
+process.exitCode = await main(process.argv.slice(2));
