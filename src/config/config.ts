@@ -1,0 +1,230 @@
+/**
+ * The configuration as the engine uses it: complete, checked and deeply frozen.
+ *
+ * Types only, so that importing them costs nothing at run time. Names are the YAML keys in camelCase;
+ * durations end in `Ms`, sizes in `Bytes`. `null` means "no limit" or "not set", as the field says.
+ * docs/configuration.md describes the keys as users write them; `load.ts` makes this from a file.
+ */
+
+export interface Config {
+  readonly appName: string;
+  readonly version: string;
+  /** Allows listeners on addresses other than loopback although `auth` is off. */
+  readonly insecure: boolean;
+  /** Time for draining on SIGTERM. */
+  readonly shutdownTimeoutMs: number;
+  readonly data: DataConfig;
+  readonly ingestion: IngestionConfig;
+  readonly http: HttpConfig;
+  readonly grpc: GrpcConfig;
+  readonly router: RouterConfig;
+  /** Rules from the YAML file in its order, then those of `topicsFile` in its order; patterns are unique. */
+  readonly topics: readonly TopicRule[];
+  /** Path as given, resolved against the folder of the configuration file. */
+  readonly topicsFile: string | null;
+  /** Default lanes first (realtime, transactional, batch), then the others in the order of the file. */
+  readonly lanes: readonly LaneConfig[];
+  readonly dedup: DedupConfig;
+  readonly log: LogConfig;
+  readonly auth: AuthConfig;
+  readonly control: ControlConfig;
+  readonly numa: NumaConfig;
+  readonly logging: LoggingConfig;
+  /** Sections of the original engine that have no effect yet; kept so that they are checked and shown. */
+  readonly original: OriginalConfig;
+}
+
+export interface DataConfig {
+  /** As given: relative to the working directory. */
+  readonly dir: string;
+}
+
+export interface IngestionConfig {
+  /** Largest frame body accepted by any listener. */
+  readonly maxFrameBytes: number;
+  /** Ingest worker threads, ≥ 1. */
+  readonly workers: number;
+  /** Ring of each source, a power of two. */
+  readonly queueBytes: number;
+  readonly tcp: TcpConfig;
+  readonly udp: UdpConfig;
+  /** Tailed files; empty when there is none or it is switched off. */
+  readonly files: readonly FileSourceConfig[];
+}
+
+export interface TcpConfig {
+  readonly enable: boolean;
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  readonly maxConnections: number;
+  /** Closes a connection that has sent nothing for so long; `null`: never. */
+  readonly idleTimeoutMs: number | null;
+}
+
+export interface UdpConfig {
+  readonly enable: boolean;
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** Socket receive buffer asked of the kernel (`receive_buffer`, or the original's `bufferSize`). */
+  readonly receiveBufferBytes: number;
+}
+
+export interface FileSourceConfig {
+  /** Unique among the files; the checkpoint is stored under it. */
+  readonly name: string;
+  readonly path: string;
+  readonly topic: string;
+  /** 0..4. */
+  readonly priority: number;
+  readonly pollIntervalMs: number;
+}
+
+export interface HttpConfig {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** Largest request body. */
+  readonly maxBodyBytes: number;
+}
+
+export interface GrpcConfig {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface RouterConfig {
+  /** Shards of the lane `transactional` where `lanes.transactional.shards` is not set. */
+  readonly shards: number;
+  readonly strategy: string;
+  /** The original's queue capacity in events; lanes have `queueBytes`. */
+  readonly bufferSize: number;
+  /** Share of a lane queue (0..1) from which pressure is HIGH. */
+  readonly pressureHigh: number;
+  /** Share of a lane queue (0..1) from which pressure is CRITICAL; ≥ `pressureHigh`. */
+  readonly pressureCritical: number;
+}
+
+/** What events of matching topics get: at least one of `priority` and `lane` is set. */
+export interface TopicRule {
+  /** `*` stands for one token, a final `>` for the rest. */
+  readonly pattern: string;
+  /** Raises lower priorities to this one (0..4); never lowers. `null`: keeps the event's. */
+  readonly priority: number | null;
+  /** Name of a lane the events go to whatever their priority; `null`: by priority. */
+  readonly lane: string | null;
+  readonly source: "config" | "topics_file";
+}
+
+/** What a full lane queue does: hold the producer, lose the oldest, or lose the newest (to the DLQ). */
+export type Overflow = "block" | "drop_old" | "drop_new";
+/** fsync before durable; fsync every `syncIntervalMs`; leave it to the operating system. */
+export type Durability = "fsync" | "interval" | "none";
+/** How an idle lane worker waits. */
+export type WaitStrategy = "block" | "yield" | "spin";
+
+export interface LaneConfig {
+  readonly name: string;
+  /** Priorities routed here, 0..4, ascending. Every priority belongs to exactly one lane. */
+  readonly priorities: readonly number[];
+  /** Topic patterns routed here whatever their priority; also present in `Config.topics`. */
+  readonly topics: readonly string[];
+  /** ≥ 1. */
+  readonly shards: number;
+  /** Queue of each shard, a power of two. */
+  readonly queueBytes: number;
+  readonly overflow: Overflow;
+  readonly durability: Durability;
+  /** Used with durability `interval`. */
+  readonly syncIntervalMs: number;
+  readonly retention: RetentionConfig;
+  readonly wait: WaitStrategy;
+}
+
+export interface RetentionConfig {
+  /** `null`: kept for ever. */
+  readonly maxAgeMs: number | null;
+  /** Of each shard's log; `null`: no limit. */
+  readonly maxBytes: number | null;
+}
+
+export interface DedupConfig {
+  readonly windowMs: number;
+  /** Message ids remembered by each shard. */
+  readonly maxIds: number;
+}
+
+export interface LogConfig {
+  readonly segmentBytes: number;
+  /** Free disk space below which the log refuses to grow. */
+  readonly minFreeBytes: number;
+  /** Of all logs together; `null`: no limit but retention. */
+  readonly maxTotalBytes: number | null;
+  /** Most that one group commit writes. */
+  readonly batchBytes: number;
+}
+
+export interface AuthConfig {
+  readonly enabled: boolean;
+}
+
+export interface ControlConfig {
+  readonly healthCheckIntervalMs: number;
+  readonly thresholds: {
+    /** Events. */
+    readonly maxQueueDepth: number;
+    readonly maxDropRatePercent: number;
+    readonly maxLatencyMs: number;
+    readonly minEventsForEvaluation: number;
+    /** 0..1: a level is left below this share of its threshold. */
+    readonly recoveryFactor: number;
+  };
+  readonly policies: {
+    readonly autoResume: boolean;
+    readonly maxUnhealthyCycles: number;
+    readonly verboseLogging: boolean;
+  };
+}
+
+/** NUMA nodes for threads; -1: not bound. */
+export interface NumaConfig {
+  readonly enable: boolean;
+  readonly dispatcherNode: number;
+  readonly ingestNode: number;
+  readonly realtimeProcNode: number;
+  readonly transactionalProcNode: number;
+  readonly batchProcNode: number;
+}
+
+export type LoggingLevel = "trace" | "debug" | "info" | "warn" | "error" | "off";
+
+export interface LoggingConfig {
+  readonly level: LoggingLevel;
+  /** spdlog pattern; `null`: esc's own format. */
+  readonly pattern: string | null;
+  readonly format: "text" | "json";
+}
+
+/** The original engine's sections without effect, keys in camelCase. */
+export interface OriginalConfig {
+  readonly description: string;
+  readonly author: string;
+  readonly ruleEngine: {
+    readonly threads: number;
+    readonly enableCache: boolean;
+    readonly cacheSize: number;
+    readonly rulesFile: string;
+  };
+  readonly storage: { readonly backend: string; readonly path: string; readonly sqlitePath: string };
+  readonly pythonIntegration: { readonly enable: boolean; readonly scriptPath: string };
+  readonly broadcast: { readonly tcpPush: BroadcastTarget; readonly websocketPush: BroadcastTarget };
+  readonly plugins: { readonly load: readonly string[] };
+  readonly threadsPool: { readonly minThreads: number; readonly maxThreads: number };
+}
+
+export interface BroadcastTarget {
+  readonly enable: boolean;
+  readonly host: string;
+  readonly port: number;
+}
