@@ -32,7 +32,13 @@ for (const kind of ["path", "abstract"] as const) {
       const receiver = Bun.spawn([python ?? "", "-c", RECEIVER, name], { stdout: "pipe", stderr: "inherit" });
       const output = receiver.stdout.getReader();
       try {
-        await output.read(); // "bound"
+        let text = "";
+        const readMore = async () => {
+          const { done, value } = await output.read();
+          text += new TextDecoder().decode(value);
+          return !done;
+        };
+        while (!text.includes("bound\n")) await readMore();
         const notifier = new ServiceNotifier(name);
         expect(notifier.ready("listening on\n127.0.0.1:9000")).toBe(true);
         expect(notifier.status("12 events/s")).toBe(true);
