@@ -49,6 +49,13 @@ export const DISPATCH_PARKED_BYTES = DISPATCH_PRESSURE + 1;
 export const DISPATCH_FULL = DISPATCH_PARKED_BYTES + 1;
 export const DISPATCH_COUNTERS = DISPATCH_FULL + 8;
 
+// Block of one thread that writes dead letters.
+/** + drop reason: events handed to the dead-letter log. */
+export const DEAD_LETTERS = 0;
+/** Dead letters lost because their ring was full. */
+export const DEAD_LETTERS_LOST = DEAD_LETTERS + DROP_REASONS_MAX;
+export const DEAD_LETTER_COUNTERS = DEAD_LETTERS_LOST + 8;
+
 // Block of one shard, written by its lane worker.
 /** Events taken from the queue that were not duplicates. Dropped ones are added by the dispatcher. */
 export const LANE_ACCEPTED = 0;
