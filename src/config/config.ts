@@ -18,7 +18,7 @@ export interface Config {
   readonly http: HttpConfig;
   readonly grpc: GrpcConfig;
   readonly router: RouterConfig;
-  /** Rules from the YAML file in its order, then those of `topicsFile` in its order; patterns are unique. */
+  /** Rules of `topics`, then of the lanes, then of the topics file; each pattern once. */
   readonly topics: readonly TopicRule[];
   /** Path as given, resolved against the folder of the configuration file. */
   readonly topicsFile: string | null;
@@ -67,7 +67,7 @@ export interface UdpConfig {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
-  /** Socket receive buffer asked of the kernel (`receive_buffer`, or the original's `bufferSize`). */
+  /** Socket receive buffer asked of the kernel; it may grant less. */
   readonly receiveBufferBytes: number;
 }
 
@@ -114,7 +114,7 @@ export interface TopicRule {
   readonly priority: number | null;
   /** Name of a lane the events go to whatever their priority; `null`: by priority. */
   readonly lane: string | null;
-  readonly source: "config" | "topics_file";
+  readonly source: "config" | "lane" | "topics_file";
 }
 
 /** What a full lane queue does: hold the producer, lose the oldest, or lose the newest (to the DLQ). */
@@ -197,11 +197,11 @@ export interface NumaConfig {
   readonly batchProcNode: number;
 }
 
-export type LoggingLevel = "trace" | "debug" | "info" | "warn" | "error" | "off";
+export type LoggingLevel = "debug" | "info" | "warn" | "error";
 
 export interface LoggingConfig {
   readonly level: LoggingLevel;
-  /** spdlog pattern; `null`: esc's own format. */
+  /** The original's spdlog pattern, which has no effect yet; `null`: not set. */
   readonly pattern: string | null;
   readonly format: "text" | "json";
 }

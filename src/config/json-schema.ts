@@ -1,0 +1,80 @@
+/** The configuration's JSON Schema: for editors, and for everything here that needs to know the keys. */
+import * as z from "zod";
+import { shapesOf } from "./leaves.ts";
+import { configSchema } from "./schema.ts";
+
+/** The parts of JSON Schema (draft 2020-12) that the configuration uses. */
+export interface JsonSchema {
+  readonly $schema?: string;
+  readonly type?: string | readonly string[];
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly additionalProperties?: boolean | JsonSchema;
+  readonly items?: JsonSchema;
+  readonly anyOf?: readonly JsonSchema[];
+  readonly enum?: readonly unknown[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly pattern?: string;
+  readonly examples?: readonly unknown[];
+  /** The key is accepted and checked, and has no effect yet. */
+  readonly "x-effect"?: "none";
+}
+
+/** `${NAME}` may stand wherever a value stands; editors must let it pass. */
+const EXPRESSION = { type: "string", pattern: "\\$\\{" };
+
+let made: JsonSchema | undefined;
+
+/** The schema of the whole file. Made once. */
+export function configJsonSchema(): JsonSchema {
+  made ??= schemaOf(configSchema);
+  return made;
+}
+
+function schemaOf(schema: z.ZodType): JsonSchema {
+  const json = z.toJSONSchema(schema, {
+    io: "input",
+    unrepresentable: "any",
+    override: ({ zodSchema, jsonSchema }) => {
+      const shapes = shapesOf.get(zodSchema);
+      if (shapes !== undefined) Object.assign(jsonSchema, { anyOf: shapes.map(schemaOf) });
+    },
+  });
+  return finish(json as Node, true);
+}
+
+/** JSON Schema under construction: with what leaves say of themselves (`json`), and zod's dialect line. */
+type Node = JsonSchema & { readonly json?: JsonSchema };
+
+function finish(node: Node, isRoot = false): JsonSchema {
+  const { json, $schema, type, default: fallback, ...rest } = node;
+  const made: { -readonly [K in keyof JsonSchema]: JsonSchema[K] } = { ...rest };
+  if (isRoot && $schema !== undefined) made.$schema = $schema;
+  if (json === undefined && type !== undefined) made.type = type;
+  if (json !== undefined) Object.assign(made, acceptsText(json) ? json : { anyOf: [json, EXPRESSION] });
+  if (made.default === undefined && fallback !== undefined) made.default = typed(fallback, json);
+  if (node.properties !== undefined) {
+    made.properties = mapValues(node.properties, (property) => finish(property));
+  }
+  if (typeof node.additionalProperties === "object") {
+    made.additionalProperties = finish(node.additionalProperties);
+  }
+  if (node.items !== undefined) made.items = finish(node.items);
+  return made;
+}
+
+/** Defaults are text for the checker; editors and people see them as the leaf's own type. */
+function typed(fallback: unknown, leaf: JsonSchema | undefined): unknown {
+  const isText = leaf === undefined || acceptsText(leaf);
+  return typeof fallback === "string" && !isText ? JSON.parse(fallback) : fallback;
+}
+
+function acceptsText(leaf: JsonSchema): boolean {
+  return leaf.enum !== undefined || leaf.type === undefined || [leaf.type].flat().includes("string");
+}
+
+function mapValues<T, U>(map: Readonly<Record<string, T>>, change: (value: T) => U): Record<string, U> {
+  return Object.fromEntries(Object.entries(map).map(([key, value]) => [key, change(value)]));
+}

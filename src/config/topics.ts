@@ -1,0 +1,97 @@
+/** Topic rules: from `topics`, from the lanes' own lists, and from the topics file. */
+import { PRIORITY_NAMES, TOPIC_BYTES_MAX } from "../event/frame.ts";
+import type { LaneConfig, TopicRule } from "./config.ts";
+import { parsePriority } from "./leaves.ts";
+import type { Report } from "./problems.ts";
+import type { CheckedFile } from "./schema.ts";
+import { didYouMean } from "./suggest.ts";
+import type { TopicLine } from "./topics-file.ts";
+
+/** Rules at most: the table is searched for every topic seen. */
+export const TOPIC_RULES_MAX = 10_000;
+
+/** Why a pattern cannot match any topic as the user meant it, or `undefined`. */
+export function patternProblem(pattern: string): string | undefined {
+  const bytes = Buffer.byteLength(pattern);
+  if (bytes === 0) return "a topic must not be empty";
+  if (bytes > TOPIC_BYTES_MAX) return `a topic has at most ${TOPIC_BYTES_MAX} bytes, this one has ${bytes}`;
+  const tokens = pattern.split(/[./]/);
+  if (tokens.slice(0, -1).includes(">")) return `">" stands for the rest, so it must be the last token`;
+  return undefined;
+}
+
+/**
+ * All rules, each pattern once: what the file says wins over the topics file, and a lane's own list
+ * adds the lane to a rule that has only a priority.
+ */
+export function resolveTopics(
+  topics: CheckedFile["topics"],
+  lanes: readonly LaneConfig[],
+  fileTopics: readonly TopicLine[],
+  report: Report,
+): TopicRule[] {
+  const rules = new Map<string, TopicRule>();
+  const laneNames = lanes.map((lane) => lane.name);
+  for (const [pattern, target] of Object.entries(topics)) {
+    const path = ["topics", pattern];
+    const problem = patternProblem(pattern);
+    if (problem !== undefined) report(path, `${problem} (in topics)`, "key");
+    const { priority = null, lane = null } = typeof target === "string"
+      ? targetOf(target, laneNames, (message) => report(path, message))
+      : target;
+    if (typeof target !== "string") {
+      if (lane !== null && !laneNames.includes(lane)) {
+        const message = `topics.${pattern}.lane: there is no lane "${lane}"${didYouMean(lane, laneNames)}`;
+        report([...path, "lane"], message);
+      }
+      if (lane === null && priority === null) {
+        report(path, `topics.${pattern} must have a priority or a lane`);
+      }
+    }
+    rules.set(pattern, { pattern, priority, lane, source: "config" });
+  }
+  for (const lane of lanes) addLaneTopics(rules, lane, report);
+  for (const { pattern, priority } of fileTopics) {
+    if (!rules.has(pattern)) rules.set(pattern, { pattern, priority, lane: null, source: "topics_file" });
+  }
+  if (rules.size > TOPIC_RULES_MAX) {
+    report(["topics"], `there are ${rules.size} topic rules, at most ${TOPIC_RULES_MAX} are allowed`, "key");
+  }
+  return [...rules.values()];
+}
+
+function targetOf(
+  target: string,
+  laneNames: readonly string[],
+  report: (message: string) => void,
+): { priority: number | null; lane: string | null } {
+  const priority = parsePriority(target);
+  if (priority !== undefined) return { priority, lane: null };
+  if (laneNames.includes(target)) return { priority: null, lane: target };
+  report(
+    `"${target}" is neither a priority (${PRIORITY_NAMES.join(", ")}) nor a lane` +
+      didYouMean(target, [...PRIORITY_NAMES, ...laneNames]),
+  );
+  return { priority: 0, lane: null };
+}
+
+function addLaneTopics(rules: Map<string, TopicRule>, lane: LaneConfig, report: Report): void {
+  for (const [index, pattern] of lane.topics.entries()) {
+    const path = ["lanes", lane.name, "topics", index];
+    const problem = patternProblem(pattern);
+    if (problem !== undefined) report(path, `${problem} (in lanes.${lane.name}.topics)`);
+    const rule = rules.get(pattern);
+    if (rule !== undefined && rule.lane !== null && rule.lane !== lane.name) {
+      report(
+        path,
+        `topic "${pattern}" already goes to lane "${rule.lane}", it cannot go to "${lane.name}", too`,
+      );
+    }
+    rules.set(pattern, {
+      pattern,
+      priority: rule?.priority ?? null,
+      lane: lane.name,
+      source: rule?.source ?? "lane",
+    });
+  }
+}
