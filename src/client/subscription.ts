@@ -1,0 +1,120 @@
+/**
+ * The receiving half of a client: one subscription, the position it has reached in every shard, and its
+ * confirmations.
+ *
+ *     confirmed ≤ handled ≤ delivered          for every shard
+ */
+import { OP_CONFIRM, OP_SUBSCRIBE } from "../event/frame.ts";
+import type { Connection } from "./connection.ts";
+import type { EventCursor } from "./events.ts";
+
+/** Where to start: an offset not named in `offsets` starts at the end. */
+export type StartAt =
+  | "latest"
+  | "earliest"
+  | { readonly timeUs: number }
+  | { readonly offsets: Readonly<Record<string, number>> };
+
+export interface SubscribeOptions {
+  /** Topic patterns; one match is enough. */
+  readonly topics: readonly string[];
+  readonly from: StartAt;
+  /** Name of a durable consumer: the server stores its position, and that wins over `from`. */
+  readonly consumer?: string | undefined;
+  /** Most events the server may send ahead of our confirmations. */
+  readonly maxInFlight?: number | undefined;
+  /** Lanes to read. Absent: all but the dead letters. */
+  readonly lanes?: readonly string[] | undefined;
+}
+
+/**
+ * Handles the events of one EVENTS frame: call `events.next()` until it says `false`, or stop before that.
+ *
+ * Everything stepped to counts as handled when the handler returns, and is confirmed to the server.
+ */
+export type EventsHandler = (events: EventCursor) => void;
+
+/** A quiet subscription confirms this long after its last event. */
+const CONFIRM_MS = 500;
+/** A busy one confirms after so many events, or half of `maxInFlight` if that is less. */
+const CONFIRM_COUNT = 8_192;
+
+/** One subscription of a client, over whichever connection it is attached to. */
+export class Subscription {
+  readonly id: string;
+  readonly #options: SubscribeOptions;
+  readonly #handler: EventsHandler;
+  readonly #positions = new Map<string, number>();
+  readonly #confirmCount: number;
+  readonly #confirms: boolean;
+  #connection: Connection | undefined;
+  #unconfirmedCount = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Lane and shard of the frame before, and their key: consecutive frames often agree. */
+  #lane = "";
+  #shard = -1;
+  #key = "";
+
+  constructor(id: string, options: SubscribeOptions, handler: EventsHandler) {
+    this.id = id;
+    this.#options = options;
+    this.#handler = handler;
+    this.#confirms = options.consumer !== undefined || options.maxInFlight !== undefined;
+    this.#confirmCount = Math.max(
+      1,
+      Math.min(CONFIRM_COUNT, Math.floor((options.maxInFlight ?? Infinity) / 2)),
+    );
+  }
+
+  /** Offset after the last event handled, by `lane/shard`, for every shard that has sent something. */
+  positions(): Record<string, number> {
+    return Object.fromEntries(this.#positions);
+  }
+
+  /** Asks for events over this connection from now on, from where the last one left off. */
+  attach(connection: Connection): void {
+    this.#connection = connection;
+    const { topics, from, consumer, maxInFlight, lanes } = this.#options;
+    const start: StartAt = this.#positions.size > 0 ? { offsets: this.positions() } : from;
+    connection.sendJson(OP_SUBSCRIBE, {
+      id: this.id,
+      topics,
+      from: typeof start === "object" && "timeUs" in start ? { time_us: start.timeUs } : start,
+      consumer,
+      max_in_flight: maxInFlight,
+      lanes,
+    });
+  }
+
+  /** The connection is gone; another may follow. */
+  detach(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#connection = undefined;
+  }
+
+  /** Hands one EVENTS frame to the handler and notes how far it came. */
+  deliver(events: EventCursor): void {
+    if (events.lane !== this.#lane || events.shard !== this.#shard) {
+      this.#lane = events.lane;
+      this.#shard = events.shard;
+      this.#key = `${events.lane}/${events.shard}`;
+    }
+    this.#handler(events);
+    if (events.steppedCount === 0) return;
+    this.#positions.set(this.#key, events.nextOffset);
+    this.#unconfirmedCount += events.steppedCount;
+    if (!this.#confirms) return;
+    if (this.#unconfirmedCount >= this.#confirmCount) this.confirm();
+    else this.#timer ??= setTimeout(() => this.confirm(), CONFIRM_MS);
+  }
+
+  /** Tells the server now how far the events have been handled. */
+  confirm(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#unconfirmedCount === 0 || this.#connection === undefined) return;
+    this.#connection.sendJson(OP_CONFIRM, { id: this.id, offsets: this.positions() });
+    this.#unconfirmedCount = 0;
+  }
+}
