@@ -80,8 +80,11 @@ export class EventCursor {
     }
     this.frameAt = this.#nextAt;
     if (this.frameAt + FRAME_BYTES_MIN > this.#blockEnd) throw malformed("a block ends inside a frame");
-    this.#nextAt += frameLength(this.bytes, this.frameAt);
-    if (this.#nextAt > this.#blockEnd) throw malformed("a frame passes the end of its block");
+    const frameBytes = frameLength(this.bytes, this.frameAt);
+    this.#nextAt += frameBytes;
+    if (frameBytes < FRAME_BYTES_MIN || this.#nextAt > this.#blockEnd) {
+      throw malformed("a frame passes the end of its block");
+    }
     this.offset = this.#nextOffset++;
     this.steppedCount++;
     return true;
