@@ -48,11 +48,8 @@ for (const kind of ["path", "abstract"] as const) {
         expect(notifier.send("END=1")).toBe(true);
         notifier.close();
         expect(notifier.send("READY=1")).toBe(false);
-        let text = "";
-        for (let part = await output.read(); !part.done; part = await output.read()) {
-          text += new TextDecoder().decode(part.value);
-        }
-        const lines = text.trimEnd().split("\n");
+        while (await readMore());
+        const lines = text.trimEnd().split("\n").slice(1);
         expect(lines.slice(0, 4)).toEqual([
           "'READY=1\\nSTATUS=listening on 127.0.0.1:9000'",
           "'STATUS=12 events/s'",
