@@ -29,6 +29,7 @@ interface CommandEntry {
 
 /** Every command, in the order of `esc --help`. */
 const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  config: { summary: "check, print and write configuration files", load: () => import("./config.ts") },
   version: { summary: "print the version", load: () => import("./version.ts") },
 };
 

@@ -6,6 +6,7 @@ import { configSchema } from "./schema.ts";
 /** The parts of JSON Schema (draft 2020-12) that the configuration uses. */
 export interface JsonSchema {
   readonly $schema?: string;
+  readonly title?: string;
   readonly type?: string | readonly string[];
   readonly description?: string;
   readonly default?: unknown;
@@ -22,6 +23,8 @@ export interface JsonSchema {
   readonly "x-effect"?: "none";
 }
 
+const DIALECT = "https://json-schema.org/draft/2020-12/schema";
+
 /** `${NAME}` may stand wherever a value stands; editors must let it pass. */
 const EXPRESSION = { type: "string", pattern: "\\$\\{" };
 
@@ -29,7 +32,7 @@ let made: JsonSchema | undefined;
 
 /** The schema of the whole file. Made once. */
 export function configJsonSchema(): JsonSchema {
-  made ??= schemaOf(configSchema);
+  made ??= { $schema: DIALECT, title: "Configuration of esc", ...schemaOf(configSchema) };
   return made;
 }
 
@@ -42,21 +45,29 @@ function schemaOf(schema: z.ZodType): JsonSchema {
       if (shapes !== undefined) Object.assign(jsonSchema, { anyOf: shapes.map(schemaOf) });
     },
   });
-  return finish(json as Node, true);
+  return finish(json as Node);
 }
 
-/** JSON Schema under construction: with what leaves say of themselves (`json`), and zod's dialect line. */
-type Node = JsonSchema & { readonly json?: JsonSchema };
+/** JSON Schema under construction, with what leaves say of themselves. */
+type Node = JsonSchema & {
+  readonly json?: JsonSchema;
+  readonly shownDefault?: unknown;
+  readonly shownExamples?: readonly unknown[];
+};
 
-function finish(node: Node, isRoot = false): JsonSchema {
-  const { json, $schema, type, default: fallback, ...rest } = node;
+function finish(node: Node): JsonSchema {
+  const { json, shownDefault, shownExamples, $schema: _, type, default: fallback = shownDefault, ...rest } =
+    node;
   const made: { -readonly [K in keyof JsonSchema]: JsonSchema[K] } = { ...rest };
-  if (isRoot && $schema !== undefined) made.$schema = $schema;
   if (json === undefined && type !== undefined) made.type = type;
-  if (json !== undefined) Object.assign(made, acceptsText(json) ? json : { anyOf: [json, EXPRESSION] });
-  if (made.default === undefined && fallback !== undefined) made.default = typed(fallback, json);
+  if (json !== undefined) {
+    const closed = json.enum !== undefined || !acceptsText(json);
+    Object.assign(made, closed ? { anyOf: [json, EXPRESSION] } : json);
+  }
+  if (shownExamples !== undefined) made.examples = shownExamples;
+  if (fallback !== undefined) made.default = typed(fallback, json);
   if (node.properties !== undefined) {
-    made.properties = mapValues(node.properties, (property) => finish(property));
+    made.properties = mapValues(node.properties, finish);
   }
   if (typeof node.additionalProperties === "object") {
     made.additionalProperties = finish(node.additionalProperties);

@@ -10,8 +10,8 @@ import { DEFAULT_LANES, defaultLaneSchemas, type LaneInput, SHARDS_MAX } from ".
 export const SHARDS_TOTAL_MAX = 256;
 /** A lane's name is a folder, a metric label and part of a URL. */
 const LANE_NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
-/** The dead-letter log goes by this name. */
-const RESERVED_LANE = "dlq";
+/** The dead-letter log, and words that mean something else where a lane's name may stand. */
+const RESERVED_LANES = ["dlq", "none", "null", "low", "medium", "high", "critical"];
 
 /**
  * All lanes with their defaults filled in.
@@ -29,8 +29,8 @@ export function resolveLanes(
   for (const [name] of named) {
     if (!LANE_NAME.test(name)) {
       report(["lanes", name], `lane "${name}": a name has 1 to 63 of the characters a-z 0-9 _ -`, "key");
-    } else if (name === RESERVED_LANE) {
-      report(["lanes", name], `"${RESERVED_LANE}" is the dead-letter log and cannot be a lane`, "key");
+    } else if (RESERVED_LANES.includes(name)) {
+      report(["lanes", name], `a lane cannot be named "${name}": the word is reserved`, "key");
     }
   }
   const claims = claimPriorities(named, report);
@@ -42,7 +42,7 @@ export function resolveLanes(
       : ascending(input.priorities);
     for (const priority of priorities) claims.set(priority, name);
     if (input === undefined && priorities.length === 0) continue;
-    const shards = name === "transactional" ? routerShards : 1;
+    const shards = "shards" in defaults ? routerShards : 1;
     const filled = input ?? defaultLane(name);
     resolved.push(laneConfig(name, filled, { priorities, shards }));
   }

@@ -14,6 +14,9 @@ import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts
 export interface KeyInfo {
   /** One line, what it means; the unit if its values have one. */
   readonly description: string;
+  readonly examples?: readonly unknown[];
+  /** What to show as the default where it is decided elsewhere than in the schema. */
+  readonly default?: unknown;
   /** Set while the key is accepted, checked, and without effect. */
   readonly "x-effect"?: "none";
 }
@@ -40,7 +43,7 @@ function leaf<T>(about: About, spec: LeafSpec, parse: (text: string) => T | unde
     const message = `${problem}, not ${quote(text)}${spec.hint?.(text) ?? ""}`;
     context.issues.push({ code: "custom", message, input: text });
     return z.NEVER;
-  }).meta({ ...infoOf(about), json: spec.json });
+  }).meta({ ...metaOf(about), json: spec.json });
 }
 
 /** Text, from `min` characters; control characters are refused. */
@@ -214,12 +217,12 @@ export function parsePriority(text: string): number | undefined {
 
 /** A list of what `element` accepts. */
 export function list<T extends z.ZodType>(about: About, element: T) {
-  return z.array(element, { error: "must be a list" }).meta({ ...infoOf(about) });
+  return z.array(element, { error: "must be a list" }).meta(metaOf(about));
 }
 
 /** A map with exactly these keys. Its description is the section's. */
 export function section<S extends z.ZodRawShape>(about: About, shape: S) {
-  return z.strictObject(shape, { error: mapProblem }).meta({ ...infoOf(about) });
+  return z.strictObject(shape, { error: mapProblem }).meta(metaOf(about));
 }
 
 /** Leaves unknown keys to zod's own issue, which names them. */
@@ -253,7 +256,7 @@ export function byShape<
       context.issues.push({ ...issue, path: [...issue.path], input: undefined });
     }
     return z.NEVER;
-  }).meta({ ...infoOf(about) });
+  }).meta(metaOf(about));
   shapesOf.set(schema, known);
   return schema;
 }
@@ -269,8 +272,11 @@ function isPlain(text: string): boolean {
   return !/[\x00-\x08\x0b-\x1f\x7f]/.test(text);
 }
 
-function infoOf(about: About): KeyInfo {
-  return typeof about === "string" ? { description: about } : about;
+/** zod drops the `default` and `examples` of schemas that transform; under other names they stay. */
+function metaOf(about: About): Record<string, unknown> {
+  if (typeof about === "string") return { description: about };
+  const { default: shownDefault, examples, ...rest } = about;
+  return { ...rest, shownDefault, shownExamples: examples };
 }
 
 function quote(text: string): string {

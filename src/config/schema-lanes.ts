@@ -1,5 +1,6 @@
 /** Keys that decide where an event goes: `router`, `topics`, `topics_file`, `lanes`. */
 import * as z from "zod";
+import { PRIORITY_NAMES } from "../event/frame.ts";
 import { RING_BYTES_MAX, RING_BYTES_MIN } from "../queue/ring.ts";
 import {
   byShape,
@@ -68,24 +69,36 @@ export interface LaneDefaults {
   readonly priorities: readonly number[];
   readonly overflow: "block" | "drop_old" | "drop_new";
   readonly durability: "fsync" | "interval" | "none";
+  /** Where the number of shards comes from when the lane does not set it; one otherwise. */
+  readonly shards?: "router.shards";
 }
 
 /** The lanes that exist without being named in the file. */
 export const DEFAULT_LANES = {
   realtime: { priorities: [3, 4], overflow: "drop_old", durability: "interval" },
-  transactional: { priorities: [1, 2], overflow: "block", durability: "fsync" },
+  transactional: { priorities: [1, 2], overflow: "block", durability: "fsync", shards: "router.shards" },
   batch: { priorities: [0], overflow: "drop_new", durability: "interval" },
 } as const satisfies Readonly<Record<string, LaneDefaults>>;
 
+const SHARDS = "Shards, a thread and a log each; order holds within a shard";
 const OTHER_LANE: LaneDefaults = { priorities: [], overflow: "block", durability: "fsync" };
 
 function laneSection(description: string, defaults: LaneDefaults) {
   return section(description, {
-    priorities: list("Priorities that come here, by name or number", priority("A priority")).optional(),
+    priorities: list({
+      description: "Priorities that come here, by name or number",
+      default: defaults.priorities.map((number) => PRIORITY_NAMES[number]),
+    }, priority("A priority")).optional(),
     topics: list("Topic patterns that come here whatever their priority", requiredText("A pattern")).prefault(
       [],
     ),
-    shards: optionalCount("Shards, a thread and a log each; order holds within a shard", 1, SHARDS_MAX),
+    shards: optionalCount(
+      defaults.shards === "router.shards"
+        ? `${SHARDS}; default: router.shards`
+        : { description: SHARDS, default: 1 },
+      1,
+      SHARDS_MAX,
+    ),
     queue_bytes: size(
       "Queue of each shard, rounded up to a power of two",
       "4MiB",

@@ -66,7 +66,10 @@ export const ingestionSection = section("Where events come in", {
   ),
   tcp: tcp.prefault({}),
   udp: udp.prefault({}),
-  file: byShape("Files to follow: a list, or one file in the original's form", {
+  file: byShape({
+    description: "Files to follow: a list, or one file in the original's form",
+    examples: [[{ path: "/var/log/app.log", topic: "app.log", priority: "LOW", poll_interval: "500ms" }]],
+  }, {
     map: fileSource(false),
     list: list("Files to follow", fileSource(true)),
   }).prefault([]),

@@ -65,9 +65,10 @@ function targetOf(
   laneNames: readonly string[],
   report: (message: string) => void,
 ): { priority: number | null; lane: string | null } {
+  // The lane first: "batch" is a lane, and as a priority it would change nothing.
+  if (laneNames.includes(target)) return { priority: null, lane: target };
   const priority = parsePriority(target);
   if (priority !== undefined) return { priority, lane: null };
-  if (laneNames.includes(target)) return { priority: null, lane: target };
   report(
     `"${target}" is neither a priority (${PRIORITY_NAMES.join(", ")}) nor a lane` +
       didYouMean(target, [...PRIORITY_NAMES, ...laneNames]),
