@@ -1,0 +1,250 @@
+/**
+ * All counters and histograms of all threads, read at one moment, added up the way the outside sees
+ * them: `/api/v1/stats`, `/metrics` and the control plane show the same numbers.
+ *
+ * Counters are read consumers first: an event moves source → lane → log, so what is read of the log can
+ * never be ahead of what is read of the source, and `received ≥ accepted + rejected + duplicates` holds in
+ * every snapshot.
+ */
+import { DROP_REASONS, LISTENERS, REJECT_REASONS } from "../event/frame.ts";
+import { type ShardInfo, ShardState } from "../log/shard-state.ts";
+import { ringDepthBytes, type RingMemory } from "../queue/ring.ts";
+import { openCounters } from "./counters.ts";
+import { Histogram } from "./histogram.ts";
+import {
+  openSourceLatency,
+  SHARD_APPEND,
+  SHARD_FSYNC,
+  SHARD_PROCESS,
+  SHARD_QUEUE,
+  SOURCE_ACK,
+  SOURCE_DELIVER,
+} from "./latency.ts";
+import {
+  DISPATCH_DOWNGRADED,
+  DISPATCH_DROPPED,
+  DISPATCH_FULL,
+  DISPATCH_PARKED_BYTES,
+  DISPATCH_PRESSURE,
+  DISPATCH_UPGRADED,
+  LANE_ACCEPTED,
+  LANE_BATCHES,
+  LANE_BYTES,
+  LANE_CORRUPT,
+  LANE_DROPPED,
+  LANE_DUPLICATES,
+  LANE_DURABLE,
+  LANE_FAILED,
+  LANE_PROCESSED,
+  SOURCE_BYTES,
+  SOURCE_CONNECTIONS,
+  SOURCE_CONNECTIONS_REFUSED,
+  SOURCE_CONNECTIONS_TOTAL,
+  SOURCE_DATAGRAMS,
+  SOURCE_DELIVERED,
+  SOURCE_PAUSED,
+  SOURCE_RECEIVED,
+  SOURCE_REJECTED,
+  SOURCE_SUBSCRIBERS,
+} from "./layout.ts";
+
+/** Lane of the dead-letter log: shown beside the others, not added to them. */
+const DLQ_LANE = "dlq";
+
+/** Blocks of one source thread. */
+export interface SourceMeters {
+  readonly counters: SharedArrayBuffer;
+  readonly latencies: SharedArrayBuffer;
+}
+
+/** Blocks of one shard. */
+export interface ShardMeters {
+  readonly info: ShardInfo;
+  readonly queue: RingMemory;
+  /** Written by the dispatcher. */
+  readonly dispatch: SharedArrayBuffer;
+  /** Written by the lane worker. */
+  readonly lane: SharedArrayBuffer;
+  readonly latencies: SharedArrayBuffer;
+}
+
+/** Everything there is to read. */
+export interface Meters {
+  readonly sources: readonly SourceMeters[];
+  /** In the order of the engine's list of shards. */
+  readonly shards: readonly ShardMeters[];
+}
+
+export interface ShardSnapshot {
+  readonly shard: number;
+  readonly firstOffset: number;
+  readonly nextOffset: number;
+  readonly durableOffset: number;
+  readonly logBytes: number;
+  /** Bytes in its queue, parked ones included. */
+  readonly depthBytes: number;
+  readonly capacityBytes: number;
+  /** Whether its log cannot be written now. */
+  readonly isFailed: boolean;
+  /** 0 normal, 1 high, 2 critical. */
+  readonly pressure: number;
+}
+
+export interface LaneSnapshot {
+  readonly name: string;
+  accepted: number;
+  durable: number;
+  processed: number;
+  duplicates: number;
+  /** By index of DROP_REASONS. */
+  readonly dropped: number[];
+  upgraded: number;
+  downgraded: number;
+  batches: number;
+  writtenBytes: number;
+  corruptBatches: number;
+  /** Times a full queue was met. */
+  fullCount: number;
+  readonly shards: ShardSnapshot[];
+  readonly latencies: { readonly queue: Histogram; readonly append: Histogram; readonly process: Histogram };
+  readonly ack: Histogram;
+  readonly deliver: Histogram;
+  readonly fsync: Histogram;
+}
+
+export interface Snapshot {
+  /** By index of LISTENERS. */
+  readonly received: number[];
+  readonly receivedBytes: number[];
+  readonly connections: number[];
+  readonly connectionsTotal: number[];
+  /** By index of REJECT_REASONS. */
+  readonly rejected: number[];
+  datagrams: number;
+  connectionsRefused: number;
+  pausedConnections: number;
+  subscribers: number;
+  delivered: number;
+  /** Without the dead-letter lane, in configuration order. */
+  readonly lanes: readonly LaneSnapshot[];
+  readonly dlq: LaneSnapshot | undefined;
+}
+
+/** Reads everything. Main thread; costs about a millisecond, no other thread notices. */
+export function takeSnapshot(meters: Meters): Snapshot {
+  const lanes = new Map<string, LaneSnapshot>();
+  for (const shard of meters.shards) {
+    let lane = lanes.get(shard.info.lane);
+    if (!lane) lanes.set(shard.info.lane, lane = emptyLane(shard.info.lane));
+    addShard(lane, shard, meters.sources);
+  }
+  const snapshot: Snapshot = {
+    received: zeros(LISTENERS.length),
+    receivedBytes: zeros(LISTENERS.length),
+    connections: zeros(LISTENERS.length),
+    connectionsTotal: zeros(LISTENERS.length),
+    rejected: zeros(REJECT_REASONS.length),
+    datagrams: 0,
+    connectionsRefused: 0,
+    pausedConnections: 0,
+    subscribers: 0,
+    delivered: 0,
+    lanes: [...lanes.values()].filter((lane) => lane.name !== DLQ_LANE),
+    dlq: lanes.get(DLQ_LANE),
+  };
+  for (const source of meters.sources) addSource(snapshot, openCounters(source.counters));
+  return snapshot;
+}
+
+/** Sum of a list of counters. */
+export function total(counts: readonly number[]): number {
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+function addShard(lane: LaneSnapshot, shard: ShardMeters, sources: readonly SourceMeters[]): void {
+  const work = openCounters(shard.lane);
+  const dispatch = openCounters(shard.dispatch);
+  const at = (counters: Float64Array, index: number) => counters[index] as number;
+  lane.processed += at(work, LANE_PROCESSED);
+  lane.durable += at(work, LANE_DURABLE);
+  lane.accepted += at(work, LANE_ACCEPTED);
+  lane.duplicates += at(work, LANE_DUPLICATES);
+  lane.batches += at(work, LANE_BATCHES);
+  lane.writtenBytes += at(work, LANE_BYTES);
+  lane.corruptBatches += at(work, LANE_CORRUPT);
+  for (let reason = 0; reason < DROP_REASONS.length; reason++) {
+    const byDispatcher = at(dispatch, DISPATCH_DROPPED + reason);
+    lane.dropped[reason] = (lane.dropped[reason] as number) + at(work, LANE_DROPPED + reason) + byDispatcher;
+    // The lane worker never saw these: they are accepted and dropped in one step.
+    lane.accepted += byDispatcher;
+  }
+  lane.upgraded += at(dispatch, DISPATCH_UPGRADED);
+  lane.downgraded += at(dispatch, DISPATCH_DOWNGRADED);
+  lane.fullCount += at(dispatch, DISPATCH_FULL);
+  const state = new ShardState(shard.info.state);
+  lane.shards.push({
+    shard: shard.info.shard,
+    firstOffset: state.firstOffset,
+    // Durable before next: the other order could show durable > next.
+    durableOffset: state.durableOffset,
+    nextOffset: state.nextOffset,
+    logBytes: state.logBytes,
+    depthBytes: ringDepthBytes(shard.queue) + at(dispatch, DISPATCH_PARKED_BYTES),
+    capacityBytes: shard.queue.data.byteLength,
+    isFailed: at(work, LANE_FAILED) !== 0,
+    pressure: at(dispatch, DISPATCH_PRESSURE),
+  });
+  lane.latencies.queue.add(new Histogram(shard.latencies, SHARD_QUEUE));
+  lane.latencies.append.add(new Histogram(shard.latencies, SHARD_APPEND));
+  lane.latencies.process.add(new Histogram(shard.latencies, SHARD_PROCESS));
+  lane.fsync.add(new Histogram(shard.latencies, SHARD_FSYNC));
+  for (const source of sources) {
+    lane.ack.add(openSourceLatency(source.latencies, shard.info.index, SOURCE_ACK));
+    lane.deliver.add(openSourceLatency(source.latencies, shard.info.index, SOURCE_DELIVER));
+  }
+}
+
+function addSource(snapshot: Snapshot, counters: Float64Array): void {
+  addRange(snapshot.rejected, counters, SOURCE_REJECTED);
+  addRange(snapshot.received, counters, SOURCE_RECEIVED);
+  addRange(snapshot.receivedBytes, counters, SOURCE_BYTES);
+  addRange(snapshot.connections, counters, SOURCE_CONNECTIONS);
+  addRange(snapshot.connectionsTotal, counters, SOURCE_CONNECTIONS_TOTAL);
+  snapshot.datagrams += counters[SOURCE_DATAGRAMS] as number;
+  snapshot.connectionsRefused += counters[SOURCE_CONNECTIONS_REFUSED] as number;
+  snapshot.pausedConnections += counters[SOURCE_PAUSED] as number;
+  snapshot.subscribers += counters[SOURCE_SUBSCRIBERS] as number;
+  snapshot.delivered += counters[SOURCE_DELIVERED] as number;
+}
+
+function addRange(sums: number[], counters: Float64Array, from: number): void {
+  for (let index = 0; index < sums.length; index++) {
+    sums[index] = (sums[index] as number) + (counters[from + index] as number);
+  }
+}
+
+function zeros(length: number): number[] {
+  return new Array<number>(length).fill(0);
+}
+
+function emptyLane(name: string): LaneSnapshot {
+  return {
+    name,
+    accepted: 0,
+    durable: 0,
+    processed: 0,
+    duplicates: 0,
+    dropped: zeros(DROP_REASONS.length),
+    upgraded: 0,
+    downgraded: 0,
+    batches: 0,
+    writtenBytes: 0,
+    corruptBatches: 0,
+    fullCount: 0,
+    shards: [],
+    latencies: { queue: Histogram.empty(), append: Histogram.empty(), process: Histogram.empty() },
+    ack: Histogram.empty(),
+    deliver: Histogram.empty(),
+    fsync: Histogram.empty(),
+  };
+}
