@@ -4,20 +4,17 @@
  *     frame = u32be len | u8 0x20 | u8 opcode | payload
  *
  * Payloads in JSON are read into complete typed values, or refused with a sentence for the sender.
+ * SUBSCRIBE, CONFIRM and EVENTS belong to delivery: `deliver/request.ts` and `deliver/events-frame.ts`.
  */
 import type { ErrorCode } from "../errors.ts";
 import { FRAME_PREFIX_BYTES, HEAD_CONTROL, OP_ACK, OP_ERROR } from "./frame.ts";
 import { ACKS_NAMES } from "./run.ts";
 import type { AcksName } from "./run.ts";
-import { patternProblem } from "./topic.ts";
 
 /** Bytes before the payload: length prefix, head, opcode. */
 export const CONTROL_HEADER_BYTES = FRAME_PREFIX_BYTES + 2;
-/** Most topic patterns in one subscription. */
-export const SUBSCRIBE_TOPICS_MAX = 256;
 const NAME_CHARACTERS_MAX = 128;
 const TOKEN_CHARACTERS_MAX = 8192;
-const OFFSETS_MAX = 4096;
 
 export interface Hello {
   readonly token?: string;
@@ -39,32 +36,6 @@ export interface ErrorReport {
   readonly seq?: number;
   /** How many frames from `seq` on, when more than one. */
   readonly count?: number;
-}
-
-/** Next offset wanted, by `lane/shard`. */
-export type ShardOffsets = Readonly<Record<string, number>>;
-
-/** Where a subscription begins. */
-export type StartPosition =
-  | { readonly kind: "latest" }
-  | { readonly kind: "earliest" }
-  | { readonly kind: "time"; readonly timeUs: number }
-  | { readonly kind: "offsets"; readonly offsets: ShardOffsets };
-
-export interface Subscribe {
-  readonly id: string;
-  readonly topics: readonly string[];
-  readonly from: StartPosition;
-  /** Durable consumer: its position is stored under this name. */
-  readonly consumer?: string;
-  /** Most events sent and not yet confirmed. */
-  readonly maxInFlight?: number;
-}
-
-export interface Confirm {
-  readonly id: string;
-  /** The consumer has processed everything below. */
-  readonly offsets: ShardOffsets;
 }
 
 /** A value, or what is wrong with what was sent. */
@@ -156,78 +127,6 @@ export function parseError(
   };
 }
 
-export function parseSubscribe(payload: Uint8Array): Parsed<Subscribe> {
-  const fields = parseObject(payload);
-  if (fields === undefined) return { problem: "SUBSCRIBE is not a JSON object" };
-  const { id, topics, from = "latest", consumer, max_in_flight: maxInFlight } = fields;
-  if (!isText(id, NAME_CHARACTERS_MAX)) {
-    return { problem: `id must be a string of 1 to ${NAME_CHARACTERS_MAX} characters` };
-  }
-  if (!Array.isArray(topics) || topics.length < 1 || topics.length > SUBSCRIBE_TOPICS_MAX) {
-    return { problem: `topics must be an array of 1 to ${SUBSCRIBE_TOPICS_MAX} patterns` };
-  }
-  const patterns: string[] = [];
-  for (const topic of topics as unknown[]) {
-    if (typeof topic !== "string") return { problem: "topics must be strings" };
-    const problem = patternProblem(topic);
-    if (problem !== undefined) return { problem };
-    patterns.push(topic);
-  }
-  if (consumer !== undefined && !isConsumerName(consumer)) {
-    return { problem: "consumer must be 1 to 128 letters, digits, '.', '_' or '-', not beginning with '.'" };
-  }
-  if (maxInFlight !== undefined && !isCount(maxInFlight, 1)) {
-    return { problem: "max_in_flight must be an integer of at least 1" };
-  }
-  const start = parseStart(from);
-  if (start === undefined) {
-    return { problem: 'from must be "latest", "earliest", {"time_us": t} or {"offsets": {"lane/shard": n}}' };
-  }
-  return {
-    value: {
-      id,
-      topics: patterns,
-      from: start,
-      ...(consumer === undefined ? {} : { consumer }),
-      ...(maxInFlight === undefined ? {} : { maxInFlight }),
-    },
-  };
-}
-
-export function parseConfirm(payload: Uint8Array): Parsed<Confirm> {
-  const fields = parseObject(payload);
-  if (fields === undefined) return { problem: "CONFIRM is not a JSON object" };
-  if (!isText(fields["id"], NAME_CHARACTERS_MAX)) return { problem: "id must be the subscription's id" };
-  const offsets = parseOffsets(fields["offsets"]);
-  if (offsets === undefined) return { problem: 'offsets must be an object of "lane/shard": offset' };
-  return { value: { id: fields["id"], offsets } };
-}
-
-/** Reads `from` as SUBSCRIBE has it. @returns `undefined` when it is none of the four forms. */
-export function parseStart(from: unknown): StartPosition | undefined {
-  if (from === "latest" || from === "earliest") return { kind: from };
-  if (!isObject(from)) return undefined;
-  const keys = Object.keys(from);
-  if (keys.length !== 1) return undefined;
-  const timeUs = from["time_us"];
-  if (timeUs !== undefined) return isCount(timeUs, 0) ? { kind: "time", timeUs } : undefined;
-  const offsets = parseOffsets(from["offsets"]);
-  return offsets === undefined ? undefined : { kind: "offsets", offsets };
-}
-
-function parseOffsets(value: unknown): ShardOffsets | undefined {
-  if (!isObject(value)) return undefined;
-  const entries = Object.entries(value);
-  if (entries.length > OFFSETS_MAX) return undefined;
-  // No prototype: a lane may be called anything.
-  const offsets: Record<string, number> = Object.create(null);
-  for (const [shard, offset] of entries) {
-    if (!/^[^/]+\/\d+$/.test(shard) || !isCount(offset, 0)) return undefined;
-    offsets[shard] = offset;
-  }
-  return offsets;
-}
-
 const strictDecoder = new TextDecoder("utf-8", { fatal: true });
 
 function parseObject(payload: Uint8Array): Record<string, unknown> | undefined {
@@ -245,13 +144,4 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function isText(value: unknown, charactersMax: number): value is string {
   return typeof value === "string" && value.length > 0 && value.length <= charactersMax;
-}
-
-function isCount(value: unknown, min: number): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= min;
-}
-
-/** A consumer's name becomes a file name, so it may not leave its folder. */
-function isConsumerName(value: unknown): value is string {
-  return typeof value === "string" && /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/.test(value);
 }

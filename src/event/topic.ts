@@ -72,6 +72,8 @@ const EDGE_WORDS = 5;
 /** Matches topics, as bytes, against a set of patterns without allocating. */
 export class TopicMatcher {
   readonly patterns: readonly string[];
+  /** Whether every topic matches, because one of the patterns is `>` alone. */
+  readonly matchesAll: boolean;
   #nodes = new Int32Array(0);
   /** Open addressing, at most half full; a slot with child 0 is free (the root is nobody's child). */
   #edges = new Int32Array(0);
@@ -82,6 +84,7 @@ export class TopicMatcher {
   /** Made by `compilePatterns`. */
   constructor(patterns: readonly string[]) {
     this.patterns = [...patterns];
+    this.matchesAll = patterns.includes(">");
     const root = new Node();
     patterns.forEach((pattern, index) => {
       const problem = patternProblem(pattern);

@@ -29,12 +29,16 @@ import {
 } from "../event/run.ts";
 import type { AcksName } from "../event/run.ts";
 import { count, openCounters } from "../metrics/counters.ts";
+import type { Histogram } from "../metrics/histogram.ts";
+import { openSourceLatency, SOURCE_ACK } from "../metrics/latency.ts";
 import {
   SOURCE_BYTES,
   SOURCE_CONNECTIONS,
   SOURCE_CONNECTIONS_TOTAL,
+  SOURCE_PAUSED,
   SOURCE_RECEIVED,
   SOURCE_REJECTED,
+  SOURCE_SUBSCRIBERS,
 } from "../metrics/layout.ts";
 import { CompletionReader, STATUS_DUPLICATE, STATUS_OK } from "../queue/completions.ts";
 import type { Completion, CompletionMemory } from "../queue/completions.ts";
@@ -76,6 +80,9 @@ export class Connection {
   readonly tracker = new AckTracker();
   /** Whether `progress()` is due at the end of this `poll()`. */
   isDirty = false;
+  /** The event whose acknowledgement is being timed, 0 when none is; and when its bytes were read. */
+  timedSeq = 0;
+  timedUs = 0;
   isOpen = true;
 
   constructor(word: number, slot: number, listener: number, acks: number, sink: ConnectionSink) {
@@ -97,12 +104,19 @@ export interface SourceOptions {
   readonly completions: readonly CompletionMemory[];
   /** `SOURCE_COUNTERS` counters, written by this thread only. */
   readonly counters: SharedArrayBuffer;
+  /** `createSourceLatencies()`: acknowledgements are timed into it, one event at a time a connection. */
+  readonly latencies: SharedArrayBuffer;
+  readonly shardCount: number;
+  /** Microseconds since the Unix epoch. */
+  readonly nowUs: () => number;
   /** One Int32 a connection slot: 1 while the dispatcher wants no more from it. Its size limits the slots. */
   readonly blocked: SharedArrayBuffer;
 }
 
 export class Source {
   readonly counters: Float64Array;
+  /** Bytes handed on since start: while it grows, input is coming. */
+  bytesOffered = 0;
   /** Largest run, header not counted, that the ring can ever take. */
   readonly runBytesMax: number;
   readonly #index: number;
@@ -117,6 +131,9 @@ export class Source {
   #freeAt = 0;
   #freeCount: number;
   readonly #dirty: Connection[] = [];
+  /** One a shard. */
+  readonly #ackLatencies: readonly Histogram[];
+  readonly #nowUs: () => number;
 
   constructor(options: SourceOptions) {
     this.counters = openCounters(options.counters);
@@ -132,8 +149,15 @@ export class Source {
     this.#generations = crypto.getRandomValues(new Uint16Array(slotCount));
     this.#free = Int32Array.from({ length: slotCount }, (_, slot) => slot);
     this.#freeCount = slotCount;
+    this.#nowUs = options.nowUs;
+    this.#ackLatencies = Array.from(
+      { length: options.shardCount },
+      (_, shard) => openSourceLatency(options.latencies, shard, SOURCE_ACK),
+    );
     // Gauges start at what is true now; counters go on from where a predecessor stopped.
     this.counters.fill(0, SOURCE_CONNECTIONS, SOURCE_CONNECTIONS + LISTENERS.length);
+    this.counters[SOURCE_PAUSED] = 0;
+    this.counters[SOURCE_SUBSCRIBERS] = 0;
   }
 
   /** Connections that can still be opened. */
@@ -209,8 +233,13 @@ export class Source {
     words[word + RUN_SEQ_HI] = firstSeq / TWO_32;
     writer.bytes.set(bytes.subarray(from, to), at + RUN_HEADER_BYTES);
     connection.seq += eventCount;
+    if (connection.acks !== ACKS_NONE && connection.timedSeq === 0) {
+      connection.timedSeq = connection.seq;
+      connection.timedUs = receivedUs;
+    }
     count(this.counters, SOURCE_RECEIVED + connection.listener, eventCount);
     count(this.counters, SOURCE_BYTES + connection.listener, length);
+    this.bytesOffered += length;
     return true;
   }
 
@@ -283,7 +312,12 @@ export class Source {
     if (status !== STATUS_OK && status !== STATUS_DUPLICATE) {
       connection.sink.problem(status, detail, firstSeq, completion.count);
     }
-    if (connection.tracker.add(firstSeq, completion.count)) this.#markDirty(connection);
+    if (!connection.tracker.add(firstSeq, completion.count)) return;
+    if (connection.timedSeq !== 0 && connection.tracker.done >= connection.timedSeq) {
+      this.#ackLatencies[completion.shard]?.record(this.#nowUs() - connection.timedUs, 1);
+      connection.timedSeq = 0;
+    }
+    this.#markDirty(connection);
   }
 
   #markDirty(connection: Connection): void {

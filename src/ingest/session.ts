@@ -1,0 +1,386 @@
+/**
+ * One client connection, whatever carries it: cuts the bytes into frames, offers events to the engine,
+ * answers control frames, and stops reading when the engine has no room.
+ *
+ *     open → ending (no more input; answers still due) → closing (last bytes out) → gone
+ *
+ * Everything here runs on the thread that owns the socket. No input can make it throw; what waits is
+ * bounded: one partial frame, one unread chunk, one outbox.
+ */
+import { CONTROL_HEADER_BYTES, errorFrame } from "../event/control-frame.ts";
+import type { ErrorReport } from "../event/control-frame.ts";
+import { FRAME_PREFIX_BYTES, HEAD_CONTROL, OP_ACK, REJECT_REASONS } from "../event/frame.ts";
+import { ACKS_NONE } from "../event/run.ts";
+import { SCAN_BAD_EVENT, SCAN_CONTROL, SCAN_FRAMING_LOST, SCAN_NEED_MORE } from "../event/scan.ts";
+import type { FrameScanner } from "../event/scan.ts";
+import type { Subscriptions } from "../deliver/subscriptions.ts";
+import { count } from "../metrics/counters.ts";
+import { SOURCE_PAUSED } from "../metrics/layout.ts";
+import { answerControl } from "./control.ts";
+import { Outbox, OUTBOX_BYTES_MAX, OUTBOX_BYTES_SOFT } from "./outbox.ts";
+import type { OutboxSocket } from "./outbox.ts";
+import { PartialFrame } from "./partial-frame.ts";
+import type { Connection, ConnectionSink, Source } from "./source.ts";
+import { badLengthMessage, REJECT_MESSAGES, verdictReport } from "./verdict.ts";
+
+/** A client whose connection is ending gets this long to take its last answers. */
+const ENDING_US_MAX = 5_000_000;
+/** After our last byte, how long we go on reading (and dropping) so that the client can read it. */
+const CLOSING_US_MAX = 2_000_000;
+
+/** What a session needs of the socket below it. `Bun.Socket` is one. */
+export interface SessionSocket extends OutboxSocket {
+  pause(): void;
+  resume(): void;
+  /** Ends our direction after what was written. */
+  shutdown(): void;
+  /** Ends both directions after what was written. */
+  end(): unknown;
+  /** Drops the connection at once; bytes under way may be lost. */
+  terminate(): void;
+}
+
+/** What the sessions of one listener share. */
+export interface SessionContext {
+  readonly source: Source;
+  readonly scanner: FrameScanner;
+  readonly maxFrameBytes: number;
+  readonly serverVersion: string;
+  /** Microseconds since the Unix epoch. */
+  readonly nowUs: () => number;
+  /** Makes the thread's loop take a turn soon. */
+  readonly wake: () => void;
+  /** Makes the subscriptions of one connection, or `undefined` where none are served. */
+  readonly openSubscriptions: ((session: Session) => Subscriptions) | undefined;
+  /** Room for the EVENTS frames of one turn, shared by all sessions: `eventsTargetBytesMin()` or more. */
+  readonly pumpTarget: Uint8Array;
+  /** Sessions that keep unread bytes: `retry()` them. */
+  readonly stalled: Set<Session>;
+  /** Sessions on their way out: `advanceEnd()` them. */
+  readonly ending: Set<Session>;
+  /** Called once, when nothing of the session is left. */
+  readonly onGone: (session: Session) => void;
+}
+
+/** Most bytes of events one session sends in a turn. */
+const PUMP_BYTES_MAX = 1024 * 1024;
+
+const OPEN = 0;
+const ENDING = 1;
+const CLOSING = 2;
+const GONE = 3;
+
+const ACK_FRAME_BYTES = CONTROL_HEADER_BYTES + 8;
+const TWO_32 = 4294967296;
+/** One a thread: it is copied by the socket or the outbox before the next use. */
+const ackBytes = new Uint8Array(ACK_FRAME_BYTES);
+const ackView = new DataView(ackBytes.buffer);
+ackView.setUint32(0, ACK_FRAME_BYTES - FRAME_PREFIX_BYTES);
+ackBytes[FRAME_PREFIX_BYTES] = HEAD_CONTROL;
+ackBytes[FRAME_PREFIX_BYTES + 1] = OP_ACK;
+
+export class Session implements ConnectionSink {
+  readonly context: SessionContext;
+  readonly connection: Connection;
+  readonly outbox: Outbox;
+  /** Made with the first SUBSCRIBE. */
+  subscriptions: Subscriptions | undefined;
+  /** The client has sent a control frame, so it understands answers. */
+  speaks = false;
+  /** HELLO was accepted. */
+  greeted = false;
+  /** When bytes last came, microseconds since the Unix epoch. */
+  receivedUs: number;
+  readonly #socket: SessionSocket;
+  readonly #partial: PartialFrame;
+  #state = OPEN;
+  /** Bytes read and not dealt with, while the session is stalled. */
+  #rest: Uint8Array | undefined;
+  #restAt = 0;
+  /** The client has closed its direction (or the socket is gone): nothing comes after `#rest`. */
+  #inputEnded = false;
+  #socketGone = false;
+  /** `#consume()` stopped for want of room rather than of bytes; `#needsRoom`: of room in the ring. */
+  #isStalling = false;
+  #needsRoom = false;
+  #ackDue = false;
+  #deadlineUs = 0;
+
+  /** @param open Opens the session's connection at the source; the listener has seen that a slot is free. */
+  constructor(
+    context: SessionContext,
+    socket: SessionSocket,
+    open: (sink: ConnectionSink) => Connection | undefined,
+  ) {
+    this.context = context;
+    this.#socket = socket;
+    this.outbox = new Outbox(socket);
+    this.#partial = new PartialFrame(context.maxFrameBytes);
+    const connection = open(this);
+    if (connection === undefined) throw new RangeError("No connection slot is free");
+    this.connection = connection;
+    this.receivedUs = context.nowUs();
+  }
+
+  get isOpen(): boolean {
+    return this.#state === OPEN;
+  }
+
+  /** Whether every answer it will ever give has been handed to the socket. */
+  get isAnswered(): boolean {
+    return this.#state >= CLOSING;
+  }
+
+  /** Bytes have come. The chunk is the session's from now on. */
+  receive(chunk: Uint8Array): void {
+    if (this.#state !== OPEN) return; // Read on only so that the client can read our last words.
+    this.receivedUs = this.context.nowUs();
+    if (this.#rest !== undefined) {
+      // The runtime may still deliver one chunk after pause().
+      this.#rest = Buffer.concat([this.#rest.subarray(this.#restAt), chunk]);
+      this.#restAt = 0;
+      return;
+    }
+    this.#advance(chunk, 0);
+    this.context.source.publish();
+  }
+
+  /** The client has closed its direction: what it sent is finished first, then its answers, then we close. */
+  receiveEnd(): void {
+    this.#inputEnded = true;
+    if (this.#state >= CLOSING) this.#socket.end();
+    else if (this.#rest === undefined) this.#endInput();
+  }
+
+  /** The socket is gone; what it had sent is still finished. */
+  socketClosed(): void {
+    this.#socketGone = true;
+    this.outbox.clear();
+    this.#inputEnded = true;
+    if (this.#rest !== undefined && this.#state === OPEN) return;
+    if (this.#state === OPEN) this.#endInput();
+    this.#leave();
+  }
+
+  /** The socket takes bytes again. */
+  drained(): void {
+    if (!this.outbox.flush()) return;
+    if (this.#ackDue) this.#sendAck();
+    if (this.#state !== OPEN) this.advanceEnd();
+    else if (this.pump()) this.context.wake();
+  }
+
+  /** Tries again to hand on what was kept back. Call for every session in `context.stalled`, once a turn. */
+  retry(): void {
+    const rest = this.#rest;
+    if (rest === undefined || this.#mustWait()) return;
+    if (this.#needsRoom && !this.context.source.hasRoom()) return;
+    this.#rest = undefined;
+    this.#advance(rest, this.#restAt);
+    this.context.source.publish();
+    if (this.#rest !== undefined) return;
+    this.#unstall();
+    if (this.#inputEnded) {
+      if (this.#state === OPEN) this.#endInput();
+      if (this.#socketGone) this.#leave();
+    } else {
+      this.#socket.resume();
+    }
+  }
+
+  /** Writes what subscribers wait for, as long as the socket takes it. @returns Whether more is ready now. */
+  pump(): boolean {
+    const { subscriptions, outbox } = this;
+    if (subscriptions === undefined || this.#state !== OPEN || this.#socketGone) return false;
+    const target = this.context.pumpTarget;
+    let bytes = 0;
+    try {
+      // One subscriber's past must not keep the others waiting.
+      while (outbox.length === 0 && bytes < PUMP_BYTES_MAX) {
+        const filled = subscriptions.fill(target, 0, target.length);
+        if (filled === 0) break;
+        outbox.send(target, 0, filled);
+        bytes += filled;
+      }
+    } catch (error) {
+      // Only the file system throws here; the subscriber may come back to where it was.
+      const detail = error instanceof Error ? error.message : String(error);
+      this.sendError({ code: "LOG_UNAVAILABLE", message: `The log cannot be read: ${detail}` });
+      this.end();
+      return false;
+    }
+    return outbox.length === 0 && (bytes >= PUMP_BYTES_MAX || subscriptions.hasMore);
+  }
+
+  /** Sends a frame to the client, if there still is one. */
+  send(frame: Uint8Array): void {
+    if (this.#socketGone || this.#state >= CLOSING) return;
+    this.outbox.send(frame, 0, frame.length);
+    // Answers are asked for: whoever never reads them is asked to leave.
+    if (this.outbox.length > OUTBOX_BYTES_MAX) this.#socket.terminate();
+  }
+
+  sendError(report: ErrorReport): void {
+    this.send(errorFrame(report));
+  }
+
+  /** All events up to `done` have their verdict. */
+  progress(_done: number): void {
+    if (this.#socketGone) return;
+    if (this.outbox.length > 0) this.#ackDue = true;
+    else this.#sendAck();
+    if (this.#state === ENDING) this.advanceEnd();
+  }
+
+  /** Events were refused behind the listener. Only clients that asked for acknowledgements hear of it. */
+  problem(status: number, detail: number, firstSeq: number, eventCount: number): void {
+    this.sendError(verdictReport(status, detail, firstSeq, eventCount));
+  }
+
+  /** No more input from here on: answers that are due are given, then the connection closes. */
+  end(): void {
+    if (this.#state !== OPEN) return;
+    this.#state = ENDING;
+    this.#partial.clear();
+    this.#unstall();
+    if (this.#rest !== undefined && !this.#socketGone) this.#socket.resume();
+    this.#rest = undefined;
+    this.subscriptions?.close();
+    this.#deadlineUs = this.context.nowUs() + ENDING_US_MAX;
+    this.context.ending.add(this);
+    this.context.wake();
+    this.advanceEnd();
+  }
+
+  /** Goes on towards the close. Call for every session in `context.ending`, once a turn. */
+  advanceEnd(): void {
+    if (this.#state === OPEN || this.#state === GONE) return;
+    const nowUs = this.context.nowUs();
+    if (this.#state === ENDING) {
+      const { connection } = this;
+      const isAnswered = connection.acks === ACKS_NONE || connection.tracker.done === connection.seq;
+      const isSent = isAnswered && this.outbox.length === 0 && !this.#ackDue;
+      if (!isSent && nowUs < this.#deadlineUs) return;
+      this.#state = CLOSING;
+      this.#deadlineUs = nowUs + CLOSING_US_MAX;
+      // A close with unread input would send a reset, which may overtake our last words: read on till theirs.
+      if (this.#inputEnded) this.#socket.end();
+      else this.#socket.shutdown();
+    } else if (nowUs >= this.#deadlineUs) {
+      this.#socket.terminate();
+    }
+  }
+
+  /** Drops the connection at once. */
+  abort(): void {
+    this.#socket.terminate();
+  }
+
+  /** Deals with `chunk[from..]`, or keeps the rest and pauses the socket. */
+  #advance(chunk: Uint8Array, from: number): void {
+    let at = from;
+    const partial = this.#partial;
+    if (partial.length > 0) {
+      if (!partial.isComplete()) at = partial.take(chunk, at, chunk.length);
+      if (!partial.isComplete()) return;
+      const end = this.#consume(partial.bytes, 0, partial.length);
+      if (this.#state !== OPEN) return;
+      if (end < partial.length) return this.#stall(chunk, at);
+      partial.clear();
+    }
+    at = this.#consume(chunk, at, chunk.length);
+    if (at === chunk.length || this.#state !== OPEN) return;
+    if (this.#isStalling) return this.#stall(chunk, at);
+    partial.take(chunk, at, chunk.length);
+  }
+
+  /** Takes whole frames from `bytes[from..to)`. @returns Index behind what was taken. */
+  #consume(bytes: Uint8Array, from: number, to: number): number {
+    const { connection } = this;
+    const { scanner, source } = this.context;
+    let at = from;
+    this.#isStalling = this.#needsRoom = false;
+    while (at < to) {
+      if (this.#mustWait()) {
+        this.#isStalling = true;
+        return at;
+      }
+      const verdict = scanner.scan(bytes, at, to);
+      const { end, frameEnd, reason } = scanner;
+      if (scanner.count > 0) {
+        const hasIds = scanner.hasIds === 1;
+        if (!source.offer(connection, bytes, at, end, scanner.count, this.receivedUs, hasIds)) {
+          this.#isStalling = this.#needsRoom = true;
+          return at;
+        }
+        at = end;
+      }
+      if (verdict === SCAN_NEED_MORE) return at;
+      if (verdict === SCAN_CONTROL) {
+        at = frameEnd;
+        answerControl(this, bytes, end, frameEnd);
+      } else if (verdict === SCAN_BAD_EVENT) {
+        at = frameEnd;
+        this.#refuse(reason);
+      } else if (verdict === SCAN_FRAMING_LOST) {
+        const length = new DataView(bytes.buffer, bytes.byteOffset + end, FRAME_PREFIX_BYTES).getUint32(0);
+        const seq = source.refuse(connection, "bad_length");
+        const message = badLengthMessage(length, this.context.maxFrameBytes);
+        this.sendError({ code: "BAD_LENGTH", message, seq });
+        this.end();
+        return to;
+      }
+      if (this.#state !== OPEN) return to;
+    }
+    return at;
+  }
+
+  #refuse(reasonIndex: number): void {
+    const reason = REJECT_REASONS[reasonIndex] ?? "bad_head";
+    const seq = this.context.source.refuse(this.connection, reason);
+    if (this.speaks) {
+      this.sendError({ code: "BAD_EVENT", message: `${REJECT_MESSAGES[reason]} (${reason})`, seq });
+    }
+  }
+
+  #mustWait(): boolean {
+    return this.context.source.isBlocked(this.connection) || this.outbox.length > OUTBOX_BYTES_SOFT;
+  }
+
+  #stall(chunk: Uint8Array, at: number): void {
+    this.#rest = chunk;
+    this.#restAt = at;
+    if (this.context.stalled.has(this)) return;
+    this.context.stalled.add(this);
+    count(this.context.source.counters, SOURCE_PAUSED, 1);
+    this.context.wake();
+    if (!this.#inputEnded) this.#socket.pause();
+  }
+
+  #unstall(): void {
+    if (this.context.stalled.delete(this)) count(this.context.source.counters, SOURCE_PAUSED, -1);
+  }
+
+  #endInput(): void {
+    if (this.#state !== OPEN) return;
+    if (this.#partial.length > 0) this.#refuse(REJECT_REASONS.indexOf("truncated"));
+    this.end();
+  }
+
+  #sendAck(): void {
+    this.#ackDue = false;
+    const { done } = this.connection.tracker;
+    ackView.setUint32(CONTROL_HEADER_BYTES, done / TWO_32);
+    ackView.setUint32(CONTROL_HEADER_BYTES + 4, done >>> 0);
+    this.send(ackBytes);
+  }
+
+  #leave(): void {
+    if (this.#state === GONE) return;
+    if (this.#state === OPEN) this.end();
+    this.#state = GONE;
+    this.context.ending.delete(this);
+    this.context.source.closeConnection(this.connection);
+    this.context.onGone(this);
+  }
+}
