@@ -1,12 +1,16 @@
 /** `npm run build`: compiles esc into one executable, `dist/esc`. */
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { WORKER_ENTRIES } from "../src/threads.ts";
 
-const ROOT = join(import.meta.dir, "..");
+/** The repository. */
+export const ROOT = join(import.meta.dir, "..");
 
-/** Where the executable is built, from the repository root. */
-export const EXECUTABLE = "dist/esc";
+/** Where the executable is built. */
+export const EXECUTABLE = join(ROOT, "dist", "esc");
+
+/** What the executable is made from; a folder stands for all files in it. */
+const SOURCES = ["cli", "src", "config", "package.json", "package-lock.json", "scripts/build.ts"];
 
 /**
  * Compiles `cli/esc.ts` and every worker entry into one executable.
@@ -43,4 +47,22 @@ export function build(outfile: string): void {
   if (exitCode !== 0) throw new Error(`Cannot compile ${outfile}: bun build ended with ${exitCode}`);
 }
 
-if (import.meta.main) build(join(ROOT, EXECUTABLE));
+/** Compiles `dist/esc` unless it is newer than everything it is made from. */
+export function buildIfStale(): void {
+  const builtMs = statSync(EXECUTABLE, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (SOURCES.some((source) => newestMs(join(ROOT, source)) >= builtMs)) build(EXECUTABLE);
+}
+
+/** When the newest file at or below this path was changed, in milliseconds since the epoch. */
+function newestMs(path: string): number {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (status === undefined) return 0;
+  // A folder's own time tells of files that were removed.
+  if (!status.isDirectory()) return status.mtimeMs;
+  return readdirSync(path).reduce(
+    (newest, name) => Math.max(newest, newestMs(join(path, name))),
+    status.mtimeMs,
+  );
+}
+
+if (import.meta.main) build(EXECUTABLE);
