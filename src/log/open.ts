@@ -1,0 +1,196 @@
+/** Opening a log: finding its last segment, repairing its end, and getting ready to append. */
+
+import { logUnavailable } from "./damage.ts";
+import { fileErrorCode, type FileHandle, type Files } from "./files.ts";
+import { SEGMENT_HEADER_BYTES } from "./format.ts";
+import { readIndex } from "./index-file.ts";
+import { type RecoveredTail, recoverTail } from "./recovery.ts";
+import { ActiveSegment, type LogPlace } from "./segment.ts";
+import { listSegments, listUnfinished, segmentPath } from "./segments.ts";
+import { SegmentWindow, WINDOW_BYTES } from "./window.ts";
+
+export interface OpenedLog {
+  /** `undefined`: a new one is to be begun at `nextOffset`, or the disk failed. */
+  readonly segment: ActiveSegment | undefined;
+  /** Base offsets of all other segments, ascending. */
+  readonly sealed: readonly number[];
+  readonly nextOffset: number;
+  readonly durableOffset: number;
+  readonly receivedUsMax: number;
+  /** Why the end could not be repaired; nothing was harmed, and it can be tried again. */
+  readonly failure: unknown;
+}
+
+/**
+ * Opens the last segment of a log and makes everything in it that counts durable.
+ *
+ * @throws {EscError} `LOG_VERSION`; `LOG_UNAVAILABLE` if the folder or the segment cannot be read.
+ */
+export function openLastSegment(place: LogPlace): OpenedLog {
+  const { files, directory } = place;
+  const window = new SegmentWindow(files);
+  try {
+    const bases = prepare(files, directory);
+    const baseOffset = bases.at(-1);
+    if (baseOffset === undefined) {
+      return {
+        segment: undefined,
+        sealed: [],
+        nextOffset: 0,
+        durableOffset: 0,
+        receivedUsMax: 0,
+        failure: undefined,
+      };
+    }
+    const path = segmentPath(directory, baseOffset, "log");
+    openWindow(window, path);
+    const index = readIndex(files, segmentPath(directory, baseOffset, "idx"), baseOffset, window.salt);
+    const { indexBytes } = place.options;
+    const tail = recoverTail(window, baseOffset, index, { indexBytes, report: place.report });
+    const { nextOffset, receivedUsMax } = tail;
+    const end = { nextOffset, receivedUsMax };
+    try {
+      const segment = takeOver(place, window, baseOffset, tail);
+      const sealed = segment === undefined && nextOffset > baseOffset ? bases : bases.slice(0, -1);
+      return { ...end, segment, sealed, durableOffset: nextOffset, failure: undefined };
+    } catch (error) {
+      // Readable, but not writable now: the log opens as failed, and everything durable can be read.
+      const { confirmedOffset } = tail;
+      return { ...end, segment: undefined, sealed: bases, durableOffset: confirmedOffset, failure: error };
+    }
+  } finally {
+    window.close();
+  }
+}
+
+/** Makes the folder if needed, removes segments that were never finished, and lists the others. */
+function prepare(files: Files, directory: string): number[] {
+  try {
+    files.makeDirectory(directory);
+    const bases = listSegments(files, directory);
+    for (const path of listUnfinished(files, directory)) removeUnfinished(files, path);
+    return bases;
+  } catch (error) {
+    throw logUnavailable(`open the log in '${directory}'`, error, fileErrorCode(error));
+  }
+}
+
+function removeUnfinished(files: Files, path: string): void {
+  try {
+    files.unlink(path);
+  } catch {
+    // Nobody reads it, and the next segment of that name replaces it.
+  }
+}
+
+function openWindow(window: SegmentWindow, path: string): void {
+  try {
+    window.open(path);
+  } catch (error) {
+    if (fileErrorCode(error) === "UNKNOWN") throw error;
+    throw logUnavailable(`read '${path}'`, error, fileErrorCode(error));
+  }
+}
+
+/**
+ * Cuts the torn tail and makes the rest durable.
+ *
+ * @returns `undefined` when this segment cannot be continued and a new one must be begun.
+ * @throws The error of `files`: then it may be tried again from the start.
+ */
+function takeOver(
+  place: LogPlace,
+  window: SegmentWindow,
+  baseOffset: number,
+  tail: RecoveredTail,
+): ActiveSegment | undefined {
+  const { files, report, options } = place;
+  const { path, salt } = window;
+  const { endPosition, nextOffset } = tail;
+  const isHeaderDamaged = window.header === undefined;
+  if (isHeaderDamaged) {
+    const bytes = SEGMENT_HEADER_BYTES;
+    report({ kind: "header", file: path, position: 0, bytes, fromOffset: baseOffset, toOffset: baseOffset });
+  }
+  const torn = tail.torn === undefined
+    ? undefined
+    : { kind: "torn", file: path, position: endPosition, ...tail.torn } as const;
+  if (nextOffset === baseOffset && (isHeaderDamaged || torn !== undefined)) {
+    // Nothing in it counts, so the whole file is put aside.
+    const keptAs = keptPath(files, path, 0);
+    files.rename(path, keptAs);
+    files.syncDirectory(place.directory);
+    if (torn !== undefined) report({ ...torn, keptAs });
+    return undefined;
+  }
+  const canGoOn = !isHeaderDamaged && salt !== undefined;
+  if (torn !== undefined) {
+    report(canGoOn ? { ...torn, keptAs: keepTorn(place, window, endPosition, torn.bytes) } : torn);
+  }
+  const handle = files.openWrite(path);
+  try {
+    if (torn !== undefined && canGoOn) files.truncate(handle, endPosition);
+    rewrite(files, window, handle, tail);
+    files.sync(handle);
+    if (canGoOn) {
+      files.preallocate(handle, options.segmentBytes);
+      return new ActiveSegment(place, handle, { ...tail, baseOffset, salt });
+    }
+  } catch (error) {
+    files.close(handle);
+    throw error;
+  }
+  // A segment begun behind it ends it; its torn bytes can stay where they are.
+  files.close(handle);
+  return undefined;
+}
+
+/**
+ * Writes what nobody confirmed as durable once more, unchanged.
+ *
+ * A process that died may have met a failed sync. The kernel then holds pages that are right in memory, called
+ * clean, and not on the disk: a sync alone would say "done" and do nothing. Written again, they are dirty.
+ */
+function rewrite(files: Files, window: SegmentWindow, handle: FileHandle, tail: RecoveredTail): void {
+  let position = tail.confirmedPosition;
+  while (position < tail.endPosition) {
+    const length = Math.min(WINDOW_BYTES, tail.endPosition - position);
+    const at = window.load(position, length);
+    // The file is shorter than its durable end: damage, reported already.
+    if (at < 0) return;
+    files.write(handle, window.bytes, at, length, position);
+    position += length;
+  }
+}
+
+/** Copies torn bytes into a file of their own, durable before anything is cut. @returns Its path. */
+function keepTorn(place: LogPlace, window: SegmentWindow, position: number, bytes: number): string {
+  const { files, directory } = place;
+  const path = keptPath(files, window.path, position);
+  const handle = files.create(path);
+  try {
+    for (let done = 0; done < bytes;) {
+      const length = Math.min(WINDOW_BYTES, bytes - done);
+      const at = window.load(position + done, length);
+      if (at < 0) break;
+      files.write(handle, window.bytes, at, length, done);
+      done += length;
+    }
+    files.sync(handle);
+  } finally {
+    files.close(handle);
+  }
+  files.syncDirectory(directory);
+  return path;
+}
+
+/** A name that no file has yet. */
+function keptPath(files: Files, path: string, position: number): string {
+  const slash = path.lastIndexOf("/");
+  const names = new Set(files.list(path.slice(0, slash)));
+  const kept = `${path}.torn-${position}`;
+  for (let number = 1;; number++) {
+    const candidate = number === 1 ? kept : `${kept}.${number}`;
+    if (!names.has(candidate.slice(slash + 1))) return candidate;
+  }
+}
