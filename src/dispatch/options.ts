@@ -3,8 +3,8 @@
  * that must survive the thread lies in the shared memory it names.
  */
 import type { ShardInfo } from "../log/shard-state.ts";
-import type { CompletionMemory } from "../queue/completions.ts";
 import type { RingMemory } from "../queue/ring.ts";
+import type { VerdictPath } from "../queue/verdicts.ts";
 import type { WaitStrategy } from "../queue/wait.ts";
 import type { RouteOptions } from "./route.ts";
 
@@ -12,13 +12,9 @@ import type { RouteOptions } from "./route.ts";
 export type Overflow = "block" | "drop_old" | "drop_new";
 
 /** One source thread, as the dispatcher sees it. Position in the list = the `source` byte of its runs. */
-export interface DispatchSource {
+export interface DispatchSource extends VerdictPath {
   /** Capacity at least four times the largest record. */
   readonly ring: RingMemory;
-  /** The dispatcher's own completions ring to this source. */
-  readonly completions: CompletionMemory;
-  readonly doorbell: SharedArrayBuffer;
-  readonly control: SharedArrayBuffer;
   /**
    * One Int32 a connection slot: above 0 while that connection must not be read, because events of it
    * wait behind a full queue. The source's doorbell is rung when it goes back to 0.

@@ -57,43 +57,27 @@ export function decisionLane(decision: number): number {
   return decision >> 3;
 }
 
-interface Rules {
-  /** -1: the table says nothing. */
-  readonly priority: number;
-  readonly lane: number;
-}
-
-const NO_RULES: Rules = { priority: -1, lane: -1 };
-
 export class RouteTable {
   readonly lanes: readonly RouteLane[];
   readonly #laneOfPriority: readonly number[];
-  readonly #exact = new Map<string, Rules>();
-  readonly #matcher: TopicMatcher;
-  readonly #patternRules: readonly Rules[];
+  readonly #priorities: Rules;
+  readonly #lanes: Rules;
 
-  /** @throws {EscError} `CONFIG_INVALID` when a priority has no lane or two, or a name or pattern is unknown. */
+  /** @throws {EscError} `CONFIG_INVALID` when a priority has no lane or two, or a name or pattern is wrong. */
   constructor(options: RouteOptions) {
     this.lanes = options.lanes;
     this.#laneOfPriority = lanesOfPriorities(options.lanes);
-    const laneTopics = options.lanes.flatMap((lane) =>
-      lane.topics.map((pattern) => ({ pattern, lane: lane.name }))
-    );
-    const patterns: string[] = [];
-    const rules: Rules[] = [];
-    for (const topic of [...options.topics, ...laneTopics] satisfies RouteTopic[]) {
-      const problem = patternProblem(topic.pattern);
-      if (problem !== undefined) throw new EscError("CONFIG_INVALID", problem);
-      const rule = rulesOf(topic, options.lanes);
-      if (isPattern(topic.pattern)) {
-        patterns.push(topic.pattern);
-        rules.push(rule);
-      } else {
-        this.#exact.set(topic.pattern, merged(this.#exact.get(topic.pattern), rule));
-      }
+    const priorities: Rule[] = [];
+    const lanes: Rule[] = [];
+    for (const { pattern, priority, lane } of options.topics) {
+      if (priority !== undefined) priorities.push({ pattern, value: checkedPriority(pattern, priority) });
+      if (lane !== undefined) lanes.push({ pattern, value: laneIndex(pattern, lane, options.lanes) });
     }
-    this.#matcher = compilePatterns(patterns);
-    this.#patternRules = rules;
+    options.lanes.forEach((lane, value) => {
+      for (const pattern of lane.topics) lanes.push({ pattern, value });
+    });
+    this.#priorities = new Rules(priorities);
+    this.#lanes = new Rules(lanes);
   }
 
   /**
@@ -102,14 +86,14 @@ export class RouteTable {
    * @param target Receives `DECISIONS` entries from `at` on: see `decisionPriority` and `decisionLane`.
    */
   decide(topic: string, target: Int32Array, at: number): void {
-    const rules = this.#rulesOf(topic);
+    const raised = this.#priorities.find(topic);
+    const lane = this.#lanes.find(topic);
     for (let own = 0; own < PRIORITIES; own++) {
-      const priority = Math.max(own, rules.priority);
-      target[at + own] = this.#decision(priority, rules.lane);
+      target[at + own] = this.#decision(Math.max(own, raised), lane);
     }
     // Only where a lower priority means another lane: elsewhere the event would only lose its rank.
-    const lowered = this.#decision(PRIORITY_MEDIUM, rules.lane);
-    const high = this.#decision(PRIORITY_HIGH, rules.lane);
+    const lowered = this.#decision(PRIORITY_MEDIUM, lane);
+    const high = this.#decision(PRIORITY_HIGH, lane);
     target[at + DECISION_LOWERED] = decisionLane(lowered) === decisionLane(high) ? NOT_LOWERED : lowered;
   }
 
@@ -117,13 +101,35 @@ export class RouteTable {
     const lane = laneOfTopic >= 0 ? laneOfTopic : (this.#laneOfPriority[priority] as number);
     return (lane << 3) | priority;
   }
+}
 
-  /** Priority and lane may come from different lines: the first that names each. */
-  #rulesOf(topic: string): Rules {
-    const exact = this.#exact.get(topic) ?? NO_RULES;
-    if (exact.priority >= 0 && exact.lane >= 0) return exact;
-    const index = this.#matcher.firstMatchOf(topic);
-    return index < 0 ? exact : merged(exact, this.#patternRules[index] as Rules);
+interface Rule {
+  readonly pattern: string;
+  readonly value: number;
+}
+
+/** What the first line that matches a topic says; an exact topic goes before patterns. */
+class Rules {
+  readonly #exact = new Map<string, number>();
+  readonly #matcher: TopicMatcher;
+  readonly #values: readonly number[];
+
+  constructor(rules: readonly Rule[]) {
+    for (const { pattern } of rules) {
+      const problem = patternProblem(pattern);
+      if (problem !== undefined) throw new EscError("CONFIG_INVALID", problem);
+    }
+    for (const { pattern, value } of rules.filter((rule) => !isPattern(rule.pattern)).reverse()) {
+      this.#exact.set(pattern, value);
+    }
+    const patterns = rules.filter((rule) => isPattern(rule.pattern));
+    this.#matcher = compilePatterns(patterns.map((rule) => rule.pattern));
+    this.#values = patterns.map((rule) => rule.value);
+  }
+
+  /** -1: no line matches. */
+  find(topic: string): number {
+    return this.#exact.get(topic) ?? this.#values[this.#matcher.firstMatchOf(topic)] ?? -1;
   }
 }
 
@@ -132,30 +138,15 @@ function isPattern(pattern: string): boolean {
   return pattern.split(/[./]/).some((token) => token === "*" || token === ">");
 }
 
-function merged(first: Rules | undefined, second: Rules): Rules {
-  if (first === undefined) return second;
-  return {
-    priority: first.priority >= 0 ? first.priority : second.priority,
-    lane: first.lane >= 0 ? first.lane : second.lane,
-  };
+function checkedPriority(pattern: string, priority: number): number {
+  if (Number.isInteger(priority) && priority >= 0 && priority <= PRIORITY_CRITICAL) return priority;
+  throw new EscError("CONFIG_INVALID", `Topic "${pattern}" has priority ${priority}: it must be 0 to 4`);
 }
 
-function rulesOf(topic: RouteTopic, lanes: readonly RouteLane[]): Rules {
-  const lane = topic.lane === undefined ? -1 : lanes.findIndex((candidate) => candidate.name === topic.lane);
-  if (topic.lane !== undefined && lane < 0) {
-    throw new EscError(
-      "CONFIG_INVALID",
-      `Topic "${topic.pattern}" names lane "${topic.lane}", which does not exist`,
-    );
-  }
-  const priority = topic.priority ?? -1;
-  if (!Number.isInteger(priority) || priority < -1 || priority > PRIORITY_CRITICAL) {
-    throw new EscError(
-      "CONFIG_INVALID",
-      `Topic "${topic.pattern}" has priority ${priority}: it must be 0 to 4`,
-    );
-  }
-  return { priority, lane };
+function laneIndex(pattern: string, lane: string, lanes: readonly RouteLane[]): number {
+  const index = lanes.findIndex((candidate) => candidate.name === lane);
+  if (index >= 0) return index;
+  throw new EscError("CONFIG_INVALID", `Topic "${pattern}" names lane "${lane}", which does not exist`);
 }
 
 function lanesOfPriorities(lanes: readonly RouteLane[]): readonly number[] {

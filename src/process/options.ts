@@ -3,8 +3,8 @@
  * that must survive the thread lies in the shared memory it names.
  */
 import type { ShardInfo } from "../log/shard-state.ts";
-import type { CompletionMemory } from "../queue/completions.ts";
 import type { RingMemory } from "../queue/ring.ts";
+import type { VerdictPath } from "../queue/verdicts.ts";
 import type { WaitStrategy } from "../queue/wait.ts";
 
 /** When an event counts as safe: see SPEC section 4. */
@@ -44,20 +44,12 @@ export interface LaneShardOptions {
   readonly dedup?: DedupOptions;
 }
 
-/** The way back to one source thread. */
-export interface VerdictTarget {
-  /** This thread's own completions ring to that source. */
-  readonly completions: CompletionMemory;
-  readonly doorbell: SharedArrayBuffer;
-  readonly control: SharedArrayBuffer;
-}
-
 export interface LaneWorkerOptions {
   /** This thread's control block and doorbell. */
   readonly control: SharedArrayBuffer;
   readonly doorbell: SharedArrayBuffer;
   readonly wait: WaitStrategy;
   readonly shards: readonly LaneShardOptions[];
-  /** In the order of source numbers (the `source` byte of a run). */
-  readonly sources: readonly VerdictTarget[];
+  /** Back to each source thread, in the order of source numbers (the `source` byte of a run). */
+  readonly sources: readonly VerdictPath[];
 }

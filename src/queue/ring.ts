@@ -25,6 +25,9 @@ export interface RingMemory {
 
 // Cursors lie 128 bytes apart: the adjacent-line prefetcher pairs 64-byte lines.
 const HEAD = 0;
+/** The reader's own notes, beside its cursor: see `progressBytes` and `take()`. */
+const PROGRESS_BYTES = 1;
+const PROGRESS_COUNT = 2;
 const TAIL = 32;
 const CONTROL_BYTES = 256;
 
@@ -122,6 +125,18 @@ export class RingWriter {
     return index;
   }
 
+  /**
+   * Gives back the end of the record reserved last, which turned out shorter than it might have been.
+   *
+   * @param index As `reserve()` answered, with nothing reserved since.
+   * @param length Bytes of the record, at most what was reserved.
+   */
+  shrink(index: number, length: number): void {
+    const units = ((this.words[index >> 2] as number) + 7) >> UNIT_SHIFT;
+    this.words[index >> 2] = length;
+    this.#reserved = (this.#reserved - units + ((length + 7) >> UNIT_SHIFT)) | 0;
+  }
+
   /** Makes everything reserved so far visible to the reader. @returns Whether there was anything. */
   publish(): boolean {
     if (this.#reserved === this.#published) return false;
@@ -178,6 +193,8 @@ export class RingReader {
   readonly #unitCount: number;
   #head: number;
   #cursor: number;
+  /** Before the last `next()`. */
+  #previous: number;
   #tailSeen: number;
 
   constructor(memory: RingMemory) {
@@ -189,6 +206,7 @@ export class RingReader {
     this.#unitMask = this.#unitCount - 1;
     this.#head = Atomics.load(this.#control, HEAD);
     this.#cursor = this.#head;
+    this.#previous = this.#head;
     this.#tailSeen = this.#head;
   }
 
@@ -202,6 +220,7 @@ export class RingReader {
       this.#tailSeen = Atomics.load(this.#control, TAIL);
       if (this.#cursor === this.#tailSeen) return -1;
     }
+    this.#previous = this.#cursor;
     let at = this.#cursor & this.#unitMask;
     if (this.words[at << 1] === PAD) {
       this.#cursor = (this.#cursor + this.#unitCount - at) | 0;
@@ -216,7 +235,14 @@ export class RingReader {
   release(): void {
     if (this.#cursor === this.#head) return;
     this.#head = this.#cursor;
+    // Before the head moves: progress must never be taken for that of a record behind.
+    this.setProgress(0, 0);
     Atomics.store(this.#control, HEAD, this.#cursor);
+  }
+
+  /** Takes the last `next()` back: `release()` will keep that record. Once after each `next()`. */
+  stepBack(): void {
+    this.#cursor = this.#previous;
   }
 
   /** Forgets what `next()` stepped over since the last `release()`: it will be met again. */
@@ -282,6 +308,21 @@ export class RingReader {
         throw new RangeError("Ring holds a record with an impossible length");
       }
     }
+  }
+
+  /**
+   * How much of the first record the reader has dealt with, where it can stop inside one. Lies in the
+   * ring, so that a successor of the reading thread goes on at the same place. `release()` resets it.
+   */
+  get progressBytes(): number {
+    return this.#control[PROGRESS_BYTES] as number;
+  }
+  get progressCount(): number {
+    return this.#control[PROGRESS_COUNT] as number;
+  }
+  setProgress(bytes: number, count: number): void {
+    this.#control[PROGRESS_BYTES] = bytes;
+    this.#control[PROGRESS_COUNT] = count;
   }
 
   /** Whether a record is waiting. */
