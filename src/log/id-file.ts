@@ -214,10 +214,11 @@ function readBlocks(
 }
 
 /**
- * Reads the ids of one segment.
+ * Reads the ids of one segment, in the order of their offsets.
  *
  * @param endOffset End of the segment: a block that claims more is not believed.
- * @returns The parts of `[baseOffset, endOffset)` that no block covers, ascending.
+ * @param sink Takes the ids of covered parts.
+ * @param onUncovered Is told of each part of `[baseOffset, endOffset)` that no block covers, in its turn.
  */
 export function readIds(
   files: Files,
@@ -225,12 +226,12 @@ export function readIds(
   segment: { baseOffset: number; salt: Salt; hash: number },
   endOffset: number,
   sink: IdSink,
-): OffsetRange[] {
-  const uncovered: OffsetRange[] = [];
+  onUncovered: (range: OffsetRange) => void,
+): void {
   let next = segment.baseOffset;
   const read = readBlocks(files, path, segment, endOffset);
   for (const { fromOffset, toOffset, count, at } of read?.blocks ?? []) {
-    if (fromOffset > next) uncovered.push({ fromOffset: next, toOffset: fromOffset });
+    if (fromOffset > next) onUncovered({ fromOffset: next, toOffset: fromOffset });
     const words = read?.words ?? new Int32Array(0);
     for (let word = at >> 2, end = word + count * (ENTRY_BYTES >> 2); word < end; word += ENTRY_BYTES >> 2) {
       sink(
@@ -242,6 +243,5 @@ export function readIds(
     }
     next = Math.max(next, toOffset);
   }
-  if (next < endOffset) uncovered.push({ fromOffset: next, toOffset: endOffset });
-  return uncovered;
+  if (next < endOffset) onUncovered({ fromOffset: next, toOffset: endOffset });
 }
