@@ -1,5 +1,6 @@
 /** What `cli/esc.ts` hands to every command, and the argument parsers that commands share. */
 import { InvalidArgumentError } from "commander";
+import { parseSize } from "../src/config/units.ts";
 import type { Output } from "./output.ts";
 
 /** The outside world of a command: `process` is touched nowhere else. */
@@ -29,23 +30,11 @@ export function wholeNumber(min: number, max: number = Number.MAX_SAFE_INTEGER):
   };
 }
 
-const SIZE_UNITS: Readonly<Record<string, number>> = {
-  "": 1,
-  B: 1,
-  KB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  KIB: 1024,
-  MIB: 1024 ** 2,
-  GIB: 1024 ** 3,
-};
-
 /** Parser of a number of bytes such as `128`, `64KiB`, `1MiB`, for commander. */
 export function byteSize(min: number, max: number): (text: string) => number {
   return (text) => {
-    const [, digits = "", unit = ""] = /^(\d+)\s*([a-z]*)$/i.exec(text) ?? [];
-    const value = Number(digits) * (SIZE_UNITS[unit.toUpperCase()] ?? NaN);
-    if (digits === "" || !(value >= min && value <= max)) {
+    const value = parseSize(text);
+    if (value === undefined || value < min || value > max) {
       throw new InvalidArgumentError(`Expected ${min} to ${max} bytes, such as 128, 64KiB or 1MiB.`);
     }
     return value;

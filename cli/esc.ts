@@ -30,6 +30,7 @@ interface CommandEntry {
 /** Every command, in the order of `esc --help`. */
 const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   config: { summary: "check, print and write configuration files", load: () => import("./config.ts") },
+  send: { summary: "send events to a server", load: () => import("./send.ts") },
   version: { summary: "print the version", load: () => import("./version.ts") },
 };
 

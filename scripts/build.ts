@@ -57,8 +57,8 @@ export function buildIfStale(): void {
 function newestMs(path: string): number {
   const status = statSync(path, { throwIfNoEntry: false });
   if (status === undefined) return 0;
-  // A folder's own time tells of files that were removed.
   if (!status.isDirectory()) return status.mtimeMs;
+  // A folder's own time tells of files that were removed.
   return readdirSync(path).reduce(
     (newest, name) => Math.max(newest, newestMs(join(path, name))),
     status.mtimeMs,

@@ -1,5 +1,4 @@
 /** `npm start`: builds esc if need be and runs the server with `config/config.yaml`, or with the arguments given. */
-import { constants } from "node:os";
 import { buildIfStale, EXECUTABLE, ROOT } from "./build.ts";
 
 buildIfStale();
@@ -15,7 +14,4 @@ const server = Bun.spawn([
 for (const signal of ["SIGTERM", "SIGHUP"] as const) process.on(signal, () => server.kill(signal));
 // A terminal sends Ctrl-C to the server itself: here it is only outlived.
 process.on("SIGINT", () => {});
-await server.exited;
-process.exit(
-  server.exitCode ?? 128 + (server.signalCode === null ? 0 : constants.signals[server.signalCode]),
-);
+process.exit(await server.exited);
