@@ -72,6 +72,8 @@ export class FileSource implements ConnectionSink {
   #savedUs = 0;
   #failed = false;
   #isWaiting = false;
+  /** The last step did something and did not see the end of the file. */
+  #hasMore = false;
   #isStopped = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #lastProblem = "";
@@ -83,7 +85,7 @@ export class FileSource implements ConnectionSink {
     this.#connection = this.#connect();
     this.#buffer = new Uint8Array(parts.maxFrameBytes + READ_BYTES);
     this.#run = new Uint8Array(Math.max(RUN_BYTES_MAX, parts.maxFrameBytes + FRAME_PREFIX_BYTES));
-    this.#schedule(0);
+    this.#step();
   }
 
   /** Whether `turn()` has something to try again: the engine had no room. */
@@ -162,8 +164,6 @@ export class FileSource implements ConnectionSink {
     // What is at the end of the file waits for the next poll; a full chunk means there is more.
     this.#schedule(this.#hasMore ? 0 : pollMs);
   }
-
-  #hasMore = false;
 
   /** One chunk, or one change of file. @returns `false` when the engine has no room. */
   #advance(): boolean {
