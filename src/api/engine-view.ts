@@ -1,0 +1,73 @@
+/**
+ * What the HTTP interface needs of the engine: everything it shows and everything it may ask for.
+ *
+ * The engine implements it (src/engine.ts); tests implement it over real rings and logs. Main thread.
+ */
+import type { ConsumerStore } from "../deliver/consumer.ts";
+import type { Source } from "../ingest/source.ts";
+import type { ShardInfo } from "../log/shard-state.ts";
+import type { PipelineState } from "../metrics/expose.ts";
+import type { Meters } from "../metrics/snapshot.ts";
+import type { ThreadControl } from "../queue/control.ts";
+import type { Doorbell } from "../queue/doorbell.ts";
+
+export type Health = "HEALTHY" | "ELEVATED" | "DEGRADED" | "CRITICAL" | "EMERGENCY";
+
+/** What a lane is doing, as far as its threads know; a failed log is seen in the counters. */
+export type LaneState = "running" | "paused" | "draining" | "restarting";
+
+export interface TopicSummary {
+  readonly topic: string;
+  /** Lane its last event went to. */
+  readonly lane: string;
+  /** Events dispatched since start. */
+  readonly events: number;
+  /** When the last one was received, microseconds since the Unix epoch. */
+  readonly receivedUs: number;
+}
+
+/** Result of a reload: what was taken over, and what needs a restart. */
+export interface ReloadResult {
+  readonly applied: readonly string[];
+  readonly needsRestart: readonly string[];
+}
+
+export interface EngineView {
+  readonly version: string;
+  /** When the engine was started, milliseconds since the Unix epoch. */
+  readonly startedMs: number;
+  readonly maxFrameBytes: number;
+  /** All shards, in the order of their index; the dead-letter one is the last. */
+  readonly shards: readonly ShardInfo[];
+  readonly meters: Meters;
+
+  /** Main's own end towards the dispatcher. */
+  readonly source: Source;
+  /** Main's latency block: `createSourceLatencies()`. */
+  readonly sourceLatencies: SharedArrayBuffer;
+  /** Main's doorbell and control words. */
+  readonly doorbell: Doorbell;
+  readonly control: ThreadControl;
+
+  readonly consumers: ConsumerStore;
+
+  pipeline(): { readonly state: PipelineState; readonly health: Health };
+  laneState(lane: string): LaneState;
+  /** Why the server should get no traffic now; empty when it is ready. */
+  notReadyReasons(): readonly string[];
+  topics(): readonly TopicSummary[];
+  /** Effective configuration as JSON, secrets replaced. */
+  effectiveConfig(): unknown;
+  /** Names of the threads by kernel thread id, as far as known. */
+  threadNames(): ReadonlyMap<number, string>;
+
+  pause(): void;
+  resume(): void;
+  /** Begins the orderly shutdown; returns at once. */
+  drain(): void;
+  /** @throws {EscError} `CONFIG_INVALID`: nothing was changed. */
+  reload(): Promise<ReloadResult>;
+
+  /** One line in the server's log. */
+  warn(message: string): void;
+}
