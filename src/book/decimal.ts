@@ -99,17 +99,15 @@ function readExponent(text: string, at: number, out: DecimalRegister): number {
   return at + match[0].length;
 }
 
-const whole = new DecimalRegister();
-
 /**
- * Mantissa of a whole text at a scale, for configuration and tests: `parseScaled("0.05", 4)` is 500.
+ * Reads a whole text as an exact decimal, for configuration: `parseDecimal("0.05")` is `{ mantissa: 5, decimals: 2 }`.
  *
- * @returns `undefined` when the text is no number, has more decimals than the scale, or does not fit 2^53.
+ * @returns `undefined` when the text is no number or does not fit 2^53.
  */
-export function parseScaled(text: string, scale: number): number | undefined {
-  if (readDecimal(text, 0, whole) !== text.length || whole.decimals > scale) return undefined;
-  const mantissa = whole.mantissa * pow10(scale - whole.decimals);
-  return Number.isSafeInteger(mantissa) ? mantissa : undefined;
+export function parseDecimal(text: string): { mantissa: number; decimals: number } | undefined {
+  const register = new DecimalRegister();
+  if (readDecimal(text, 0, register) !== text.length || register.wide) return undefined;
+  return { mantissa: register.mantissa, decimals: register.decimals };
 }
 
 /** Decimal text of mantissa / 10^scale: no exponent, no trailing zeros, `-` in front when negative. */

@@ -42,6 +42,9 @@ export class MarketMessage {
   /** Trade number, where the venue numbers trades; else NaN and `idText`. */
   id = NaN;
   idText = "";
+  /** Trades covered by an aggregated trade or a provider's bar. */
+  firstTradeId = NaN;
+  lastTradeId = NaN;
   /** Repeats what was before we subscribed: kept, but counted in no bar. */
   historic = false;
 
@@ -67,8 +70,6 @@ export class MarketMessage {
   buyQty = NaN;
   tradeCount = NaN;
   barClosed = false;
-  firstTradeId = NaN;
-  lastTradeId = NaN;
 
   /** What an ack, an error or a reconnect request says. */
   text = "";
@@ -137,6 +138,21 @@ export class MarketMessage {
     if (this.readEnd === -1) return NaN;
     if (register.decimals > this.instrument.qtyScale) this.#raiseQtyScale(register.decimals);
     return register.mantissa * pow10(this.instrument.qtyScale - register.decimals);
+  }
+
+  /** The price in price units, for statistics: mantissas of different ages may be at different scales. */
+  get priceValue(): number {
+    return this.price / pow10(this.instrument.priceScale);
+  }
+
+  /** The quantity in quantity units. */
+  get qtyValue(): number {
+    return this.qty / pow10(this.instrument.qtyScale);
+  }
+
+  /** Middle of a quote in price units; NaN when it has not both prices. */
+  get midValue(): number {
+    return (this.bidPrice + this.askPrice) / (2 * pow10(this.instrument.priceScale));
   }
 
   /** The price a whole text is, as a mantissa; NaN when it is none. */

@@ -12,7 +12,8 @@ import { MarketMessage } from "../../market/message.ts";
 import { BinanceScanner } from "./binance-scan.ts";
 import type { Decoder, DecodeResult, MessageSink } from "./decoder.ts";
 import { millisToUs } from "./decoder.ts";
-import { isArray, isObject, type JsonObject, numberOf, parseJson, textOf } from "./json.ts";
+import { isObject, type JsonObject, numberOf, parseJson, textOf } from "./json.ts";
+import { pushRows } from "./rows.ts";
 
 /** Trades that did not come from the order book: no price discovery, so no bars. */
 const OFF_BOOK = new Set(["INSURANCE_FUND", "ADL", "NA"]);
@@ -101,15 +102,10 @@ export class BinanceDecoder implements Decoder {
 
   #finishLevels(bids: unknown, asks: unknown): DecodeResult {
     const message = this.#message;
-    for (const [levels, rows] of [[message.bids, bids], [message.asks, asks]] as const) {
-      if (!isArray(rows)) return "bad_message";
-      for (const row of rows) {
-        if (!isArray(row)) return "bad_message";
-        if (!message.pushLevel(levels, textOf(row[0]), textOf(row[1]))) return "bad_number";
-      }
-    }
-    this.#sink(message);
-    return "ok";
+    let result = pushRows(message, message.bids, bids);
+    if (result === "ok") result = pushRows(message, message.asks, asks);
+    if (result === "ok") this.#sink(message);
+    return result;
   }
 
   #decodeTrade(event: JsonObject, receivedUs: number): DecodeResult {

@@ -105,6 +105,11 @@ export class BookFeed {
     return this.#state;
   }
 
+  /** Ids of the newest update applied, or of the snapshot; NaN where the venue gives none. */
+  get lastIds(): UpdateIds {
+    return this.#last;
+  }
+
   /** Id of the newest update applied, or of the snapshot; NaN where the venue gives none. */
   get lastId(): number {
     return this.#last.lastId;
