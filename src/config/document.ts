@@ -54,7 +54,8 @@ export function toDocument(config: Config): Document {
       pressure_high: router.pressureHigh,
       pressure_critical: router.pressureCritical,
     },
-    topics: topicsDocument(config.topics),
+    // Rules of the lanes and of the topics file stand there.
+    topics: topicsDocument(config.topics.filter((rule) => rule.source === "config")),
     topics_file: config.topicsFile ?? NONE,
     lanes: Object.fromEntries(config.lanes.map((lane) => [lane.name, laneDocument(lane)])),
     dedup: { window: formatDuration(config.dedup.windowMs), max_ids: config.dedup.maxIds },
@@ -103,10 +104,10 @@ function fileDocument(file: FileSourceConfig): Document {
   };
 }
 
-/** Rules of the file only: those of the lanes and of the topics file stand there. */
-function topicsDocument(rules: readonly TopicRule[]): Document {
+/** Topic rules in the form of the section `topics`. */
+export function topicsDocument(rules: readonly TopicRule[]): Document {
   return Object.fromEntries(
-    rules.filter((rule) => rule.source === "config").map(({ pattern, priority, lane }) => [
+    rules.map(({ pattern, priority, lane }) => [
       pattern,
       {
         ...(priority === null ? {} : { priority: priorityName(priority) }),

@@ -1,6 +1,6 @@
 /** The configuration's JSON Schema: for editors, and for everything here that needs to know the keys. */
 import * as z from "zod";
-import { shapesOf } from "./leaves.ts";
+import { shapesOf } from "./shapes.ts";
 import { configSchema } from "./schema.ts";
 
 /** The parts of JSON Schema (draft 2020-12) that the configuration uses. */
@@ -56,8 +56,9 @@ type Node = JsonSchema & {
 };
 
 function finish(node: Node): JsonSchema {
-  const { json, shownDefault, shownExamples, $schema: _, type, default: fallback = shownDefault, ...rest } =
-    node;
+  // The dialect is said once, at the top.
+  const { json, shownDefault, shownExamples, $schema: _dialect, type, ...rest } = node;
+  const fallback = node.default ?? shownDefault;
   const made: { -readonly [K in keyof JsonSchema]: JsonSchema[K] } = { ...rest };
   if (json === undefined && type !== undefined) made.type = type;
   if (json !== undefined) {

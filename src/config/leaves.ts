@@ -7,19 +7,9 @@
  */
 import * as z from "zod";
 import { PRIORITY_NAMES } from "../event/frame.ts";
+import { type About, metaOf } from "./key-info.ts";
 import { didYouMean } from "./suggest.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
-
-/** What is known about a key besides its values. Properties with `x-` go into the JSON Schema as they are. */
-export interface KeyInfo {
-  /** One line, what it means; the unit if its values have one. */
-  readonly description: string;
-  readonly examples?: readonly unknown[];
-  /** What to show as the default where it is decided elsewhere than in the schema. */
-  readonly default?: unknown;
-  /** Set while the key is accepted, checked, and without effect. */
-  readonly "x-effect"?: "none";
-}
 
 type JsonSchema = Readonly<Record<string, unknown>>;
 
@@ -215,52 +205,6 @@ export function parsePriority(text: string): number | undefined {
   return index === -1 ? undefined : index;
 }
 
-/** A list of what `element` accepts. */
-export function list<T extends z.ZodType>(about: About, element: T) {
-  return z.array(element, { error: "must be a list" }).meta(metaOf(about));
-}
-
-/** A map with exactly these keys. Its description is the section's. */
-export function section<S extends z.ZodRawShape>(about: About, shape: S) {
-  return z.strictObject(shape, { error: mapProblem }).meta(metaOf(about));
-}
-
-/** Leaves unknown keys to zod's own issue, which names them. */
-export function mapProblem(issue: { code?: string | undefined }): string | undefined {
-  return issue.code === "invalid_type" ? "must be a map of keys" : undefined;
-}
-
-/** The alternatives of `byShape()`: zod sees only that any input is taken. */
-export const shapesOf = new WeakMap<object, readonly z.ZodType[]>();
-
-/**
- * A value that may be text, a map or a list, each with a schema of its own: problems are those of the
- * schema that fits the shape, not of all of them.
- */
-export function byShape<
-  T extends z.ZodType = z.ZodNever,
-  M extends z.ZodType = z.ZodNever,
-  L extends z.ZodType = z.ZodNever,
->(about: About, shapes: { text?: T; map?: M; list?: L }) {
-  const known = [shapes.text, shapes.map, shapes.list].filter((schema) => schema !== undefined);
-  const names = (["text", "map", "list"] as const).filter((name) => shapes[name] !== undefined);
-  const schema = z.unknown().transform((input, context): z.output<T> | z.output<M> | z.output<L> => {
-    const fitting = typeof input === "string" ? shapes.text : Array.isArray(input) ? shapes.list : shapes.map;
-    if (fitting === undefined) {
-      context.issues.push({ code: "custom", message: `must be a ${names.join(" or a ")}`, input });
-      return z.NEVER;
-    }
-    const result = fitting.safeParse(input);
-    if (result.success) return result.data;
-    for (const issue of result.error.issues) {
-      context.issues.push({ ...issue, path: [...issue.path], input: undefined });
-    }
-    return z.NEVER;
-  }).meta(metaOf(about));
-  shapesOf.set(schema, known);
-  return schema;
-}
-
 /** Whether the text says that there is no such value. */
 function isNone(text: string): boolean {
   return ["none", "null", "~"].includes(text.toLowerCase());
@@ -270,13 +214,6 @@ function isNone(text: string): boolean {
 function isPlain(text: string): boolean {
   // deno-lint-ignore no-control-regex
   return !/[\x00-\x08\x0b-\x1f\x7f]/.test(text);
-}
-
-/** zod drops the `default` and `examples` of schemas that transform; under other names they stay. */
-function metaOf(about: About): Record<string, unknown> {
-  if (typeof about === "string") return { description: about };
-  const { default: shownDefault, examples, ...rest } = about;
-  return { ...rest, shownDefault, shownExamples: examples };
 }
 
 function quote(text: string): string {

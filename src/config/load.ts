@@ -11,10 +11,10 @@ import { EscError } from "../errors.ts";
 import { buildConfig } from "./build.ts";
 import type { Config } from "./config.ts";
 import { unusedKeys } from "./notices.ts";
-import { ConfigError, type KeyPath, type PathProblem, type Problem } from "./problems.ts";
+import { ConfigError, formatPath, type KeyPath, type PathProblem, type Problem } from "./problems.ts";
 import { configSchema } from "./schema.ts";
 import { parseTopicsFile, type TopicsFile } from "./topics-file.ts";
-import { CONFIG_TEXT_BYTES_MAX, parseTree, type TreeMap, type TreeValue } from "./tree.ts";
+import { CONFIG_TEXT_BYTES_MAX, parseTree, pathId, type TreeMap, type TreeValue } from "./tree.ts";
 import { describeIssue } from "./unknown-keys.ts";
 
 /** Where a configuration comes from. */
@@ -72,21 +72,23 @@ export function loadConfig(text: string, source: ConfigSource): LoadedConfig {
   const tree = parseTree(text, source);
   const problems: Problem[] = tree.problems.map((problem) => ({ file, ...problem }));
   if (!tree.sound) throw new ConfigError(file, inOrder(problems));
-  const add = (problem: PathProblem) =>
-    problems.push({ file, ...tree.placeOf(problem), message: problem.message });
+  const add = (problem: PathProblem) => {
+    // A problem quotes the value; of a secret it must not.
+    const secret = tree.secrets.get(pathId(problem.path));
+    const message = secret === undefined
+      ? problem.message
+      : `${formatPath(problem.path)}: the content of ${secret} does not fit here`;
+    problems.push({ file, ...tree.placeOf(problem), message });
+  };
 
   const whole = structuredClone(tree.root);
   const { checked, wrong } = checkKeys(tree.root, add);
   let config: Config | undefined;
   let topicsFile: TopicsFile = { topics: [], skipped: [] };
   if (checked !== undefined) {
-    const isVoid = (path: KeyPath) =>
-      wrong.some((taken) => taken.every((step, index) => path[index] === step));
     const report = (path: KeyPath, message: string, at: PathProblem["at"] = "value") => {
       // What was taken out for being wrong leaves gaps that are not the user's.
-      if (!isVoid(path) && !wrong.some((taken) => path.every((step, index) => taken[index] === step))) {
-        add({ path, message, at });
-      }
+      if (!wrong.some((taken) => isAbove(taken, path) || isAbove(path, taken))) add({ path, message, at });
     };
     if (checked.topics_file !== null) {
       try {
@@ -145,6 +147,11 @@ function remove(root: TreeMap, path: KeyPath): void {
     if (typeof next === "string") return;
     at = next;
   }
+}
+
+/** Whether the one path is the other's, or leads to it. */
+function isAbove(one: KeyPath, other: KeyPath): boolean {
+  return one.every((step, index) => other[index] === step);
 }
 
 function inOrder(problems: readonly Problem[]): Problem[] {

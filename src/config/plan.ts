@@ -1,6 +1,6 @@
 /** What a reload changes: which keys differ between two configurations, and which of them need a restart. */
 import type { Config } from "./config.ts";
-import { type Document, type DocumentValue, toDocument } from "./document.ts";
+import { type Document, type DocumentValue, toDocument, topicsDocument } from "./document.ts";
 
 /** Keys that a running server can take over; `*` stands for one step, a final `>` for the key and all below. */
 export const LIVE_KEYS = [
@@ -56,15 +56,7 @@ export function isLive(path: readonly string[]): boolean {
 }
 
 function comparable(config: Config): Document {
-  return {
-    ...toDocument(config),
-    topics: Object.fromEntries(
-      config.topics.map(({ pattern, priority, lane }) => [
-        pattern,
-        { priority: priority ?? "none", lane: lane ?? "none" },
-      ]),
-    ),
-  };
+  return { ...toDocument(config), topics: topicsDocument(config.topics) };
 }
 
 /** Leaves by path; lists count as one value. A topic may contain dots, so the id is not the dotted path. */

@@ -18,7 +18,7 @@ export function printableConfig(
     // A single file in the original's form has no index in the file, but one here.
     const source = secrets.get(pathId(path)) ?? secrets.get(pathId(path.filter((step) => step !== 0)));
     if (source !== undefined) return source;
-    if (typeof value === "string") return value.replaceAll("${", "$${");
+    if (typeof value === "string") return value.replaceAll("${", () => "$${");
     if (typeof value !== "object") return value;
     if (isList(value)) return value.map((item, index) => hide(item, [...path, index]));
     return Object.fromEntries(

@@ -3,23 +3,20 @@ import * as z from "zod";
 import { PRIORITY_NAMES } from "../event/frame.ts";
 import { RING_BYTES_MAX, RING_BYTES_MIN } from "../queue/ring.ts";
 import {
-  byShape,
   choice,
   count,
   decimal,
   duration,
-  list,
-  mapProblem,
   optionalCount,
   optionalDuration,
   optionalSize,
   optionalText,
   priority,
   requiredText,
-  section,
   size,
   text,
 } from "./leaves.ts";
+import { byShape, list, mapProblem, section } from "./shapes.ts";
 
 export const SHARDS_MAX = 64;
 

@@ -1,19 +1,17 @@
 /** Keys of everything that listens: `ingestion`, `http`, `grpc`. */
 import {
-  byShape,
   count,
   duration,
   flag,
-  list,
   optionalDuration,
   optionalSize,
   optionalText,
   port,
   priority,
-  section,
   size,
   text,
 } from "./leaves.ts";
+import { byShape, list, section } from "./shapes.ts";
 
 import { RING_BYTES_MAX, RING_BYTES_MIN } from "../queue/ring.ts";
 

@@ -1,5 +1,6 @@
 /** Sections of the original engine that esc accepts and checks, but that have no effect yet. */
-import { choice, count, flag, list, port, requiredText, section, text } from "./leaves.ts";
+import { choice, count, flag, port, requiredText, text } from "./leaves.ts";
+import { list, section } from "./shapes.ts";
 
 /** Marks a key as accepted without effect. */
 function unused(description: string) {

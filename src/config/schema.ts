@@ -6,18 +6,8 @@
  * file's keys and checked values; `build.ts` makes the engine's `Config` of that.
  */
 import type * as z from "zod";
-import {
-  choice,
-  count,
-  decimal,
-  duration,
-  flag,
-  optionalSize,
-  optionalText,
-  section,
-  size,
-  text,
-} from "./leaves.ts";
+import { choice, count, decimal, duration, flag, optionalSize, optionalText, size, text } from "./leaves.ts";
+import { section } from "./shapes.ts";
 import { grpcSection, httpSection, ingestionSection } from "./schema-listeners.ts";
 import { lanesSection, routerSection, topicsFileKey, topicsSection } from "./schema-lanes.ts";
 import {

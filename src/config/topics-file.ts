@@ -8,7 +8,7 @@
  * as a topic may contain colons.
  */
 import { PRIORITY_NAMES } from "../event/frame.ts";
-import { patternProblem } from "./topics.ts";
+import { patternProblem } from "../event/topic.ts";
 
 export interface TopicLine {
   readonly pattern: string;

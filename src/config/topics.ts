@@ -1,5 +1,6 @@
 /** Topic rules: from `topics`, from the lanes' own lists, and from the topics file. */
-import { PRIORITY_NAMES, TOPIC_BYTES_MAX } from "../event/frame.ts";
+import { PRIORITY_NAMES } from "../event/frame.ts";
+import { patternProblem } from "../event/topic.ts";
 import type { LaneConfig, TopicRule } from "./config.ts";
 import { parsePriority } from "./leaves.ts";
 import type { Report } from "./problems.ts";
@@ -9,16 +10,6 @@ import type { TopicLine } from "./topics-file.ts";
 
 /** Rules at most: the table is searched for every topic seen. */
 export const TOPIC_RULES_MAX = 10_000;
-
-/** Why a pattern cannot match any topic as the user meant it, or `undefined`. */
-export function patternProblem(pattern: string): string | undefined {
-  const bytes = Buffer.byteLength(pattern);
-  if (bytes === 0) return "a topic must not be empty";
-  if (bytes > TOPIC_BYTES_MAX) return `a topic has at most ${TOPIC_BYTES_MAX} bytes, this one has ${bytes}`;
-  const tokens = pattern.split(/[./]/);
-  if (tokens.slice(0, -1).includes(">")) return `">" stands for the rest, so it must be the last token`;
-  return undefined;
-}
 
 /**
  * All rules, each pattern once: what the file says wins over the topics file, and a lane's own list
@@ -35,7 +26,7 @@ export function resolveTopics(
   for (const [pattern, target] of Object.entries(topics)) {
     const path = ["topics", pattern];
     const problem = patternProblem(pattern);
-    if (problem !== undefined) report(path, `${problem} (in topics)`, "key");
+    if (problem !== undefined) report(path, `topics: ${problem}`, "key");
     const { priority = null, lane = null } = typeof target === "string"
       ? targetOf(target, laneNames, (message) => report(path, message))
       : target;
@@ -80,7 +71,7 @@ function addLaneTopics(rules: Map<string, TopicRule>, lane: LaneConfig, report: 
   for (const [index, pattern] of lane.topics.entries()) {
     const path = ["lanes", lane.name, "topics", index];
     const problem = patternProblem(pattern);
-    if (problem !== undefined) report(path, `${problem} (in lanes.${lane.name}.topics)`);
+    if (problem !== undefined) report(path, `lanes.${lane.name}.topics: ${problem}`);
     const rule = rules.get(pattern);
     if (rule !== undefined && rule.lane !== null && rule.lane !== lane.name) {
       report(
