@@ -50,7 +50,7 @@ function schemaOf(schema: z.ZodType): JsonSchema {
 
 /** JSON Schema under construction, with what leaves say of themselves. */
 type Node = JsonSchema & {
-  readonly json?: JsonSchema;
+  readonly json?: JsonSchema & { readonly orPattern?: string };
   readonly shownDefault?: unknown;
   readonly shownExamples?: readonly unknown[];
 };
@@ -61,10 +61,7 @@ function finish(node: Node): JsonSchema {
   const fallback = node.default ?? shownDefault;
   const made: { -readonly [K in keyof JsonSchema]: JsonSchema[K] } = { ...rest };
   if (json === undefined && type !== undefined) made.type = type;
-  if (json !== undefined) {
-    const closed = json.enum !== undefined || !acceptsText(json);
-    Object.assign(made, closed ? { anyOf: [json, EXPRESSION] } : json);
-  }
+  if (json !== undefined) Object.assign(made, orExpression(json));
   if (shownExamples !== undefined) made.examples = shownExamples;
   if (fallback !== undefined) made.default = typed(fallback, json);
   if (node.properties !== undefined) {
@@ -75,6 +72,13 @@ function finish(node: Node): JsonSchema {
   }
   if (node.items !== undefined) made.items = finish(node.items);
   return made;
+}
+
+/** The leaf's own schema, and where that is closed, the further spellings that the loader takes. */
+function orExpression({ orPattern, ...leaf }: JsonSchema & { readonly orPattern?: string }): JsonSchema {
+  if (leaf.enum === undefined && acceptsText(leaf)) return leaf;
+  const spellings = orPattern === undefined ? [] : [{ type: "string", pattern: orPattern }];
+  return { anyOf: [leaf, ...spellings, EXPRESSION] };
 }
 
 /** Defaults are text for the checker; editors and people see them as the leaf's own type. */

@@ -11,6 +11,9 @@ export interface KeyInfo {
   readonly "x-effect"?: "none";
 }
 
+/** A description alone, or with more. */
+export type About = string | KeyInfo;
+
 /** zod drops the `default` and `examples` of schemas that transform; under other names they stay. */
 export function metaOf(about: About): Record<string, unknown> {
   if (typeof about === "string") return { description: about };

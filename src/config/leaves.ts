@@ -13,9 +13,6 @@ import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts
 
 type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** A description alone, or with more. */
-export type About = string | KeyInfo;
-
 interface LeafSpec {
   /** Completes "must be ...". */
   readonly expects: string;
@@ -178,7 +175,7 @@ export function choice<const W extends string>(
 ) {
   const spec = {
     expects: `one of ${words.join(", ")}`,
-    json: { type: "string", enum: [...words, ...Object.keys(aliases)] },
+    json: { type: "string", enum: words, orPattern: inAnyCase([...words, ...Object.keys(aliases)]) },
     hint: (text: string) => didYouMean(text, words),
   };
   return leaf<W>(about, spec, (value) => {
@@ -192,7 +189,7 @@ export function choice<const W extends string>(
 export function priority(about: About) {
   const spec = {
     expects: `one of ${PRIORITY_NAMES.join(", ")} or 0 to 4`,
-    json: { enum: [...PRIORITY_NAMES, 0, 1, 2, 3, 4] },
+    json: { enum: [...PRIORITY_NAMES, 0, 1, 2, 3, 4], orPattern: inAnyCase(PRIORITY_NAMES) },
     hint: (text: string) => didYouMean(text, PRIORITY_NAMES),
   };
   return leaf(about, spec, parsePriority);
@@ -214,6 +211,13 @@ function isNone(text: string): boolean {
 function isPlain(text: string): boolean {
   // deno-lint-ignore no-control-regex
   return !/[\x00-\x08\x0b-\x1f\x7f]/.test(text);
+}
+
+/** A pattern for words in any case: what is accepted, though editors offer the words as they are. */
+function inAnyCase(words: readonly string[]): string {
+  const anyCase = (letter: string) =>
+    letter === "_" ? letter : `[${letter.toUpperCase()}${letter.toLowerCase()}]`;
+  return `^(${words.map((word) => word.replaceAll(/./g, anyCase)).join("|")})$`;
 }
 
 function quote(text: string): string {
