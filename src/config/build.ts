@@ -9,8 +9,8 @@ import type { TopicLine } from "./topics-file.ts";
 import { resolveTopics } from "./topics.ts";
 
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
-/** Room for the header of a run and the length of a frame, rounded up. */
-const RUN_OVERHEAD_BYTES = 64;
+/** Largest frames that a queue holds at least. */
+const QUEUE_FRAMES_MIN = 4;
 
 /** Makes the configuration; what does not fit together goes to `report`, and the result is then void. */
 export function buildConfig(file: CheckedFile, fileTopics: readonly TopicLine[], report: Report): Config {
@@ -144,9 +144,11 @@ function checkTogether(config: Config, report: Report): void {
   if (router.pressureHigh > router.pressureCritical) {
     report(["router", "pressure_high"], "router.pressure_high must not be above router.pressure_critical");
   }
-  // A ring may have to skip its rest to keep a record in one piece: half of it must hold the largest.
-  const queueBytesMin = 2 * (ingestion.maxFrameBytes + RUN_OVERHEAD_BYTES);
-  const tooSmall = `must be more than twice ingestion.max_frame_bytes (${ingestion.maxFrameBytes})`;
+  // A ring skips its rest to keep a record in one piece, so half of it must hold the largest; the
+  // other half lets the writer go on while the reader has that one in hand.
+  const queueBytesMin = QUEUE_FRAMES_MIN * ingestion.maxFrameBytes;
+  const tooSmall =
+    `must be at least ${QUEUE_FRAMES_MIN} times ingestion.max_frame_bytes (${ingestion.maxFrameBytes})`;
   if (ingestion.queueBytes < queueBytesMin) {
     report(["ingestion", "queue_bytes"], `ingestion.queue_bytes ${tooSmall}`);
   }

@@ -263,9 +263,9 @@ describe("keys that decide together", () => {
     expect(problemsOf("http: {port: 0}\ngrpc: {port: 0}\ningestion: {tcp: {port: 0}}")).toEqual([]);
   });
 
-  test("a queue holds more than two of the largest frame", () => {
+  test("a queue holds at least four of the largest frame", () => {
     expect(problemsOf("lanes: {batch: {queue_bytes: 2MiB}}")).toEqual([
-      '1:30: queue_bytes of lane "batch" must be more than twice ingestion.max_frame_bytes (1048576)',
+      '1:30: queue_bytes of lane "batch" must be at least 4 times ingestion.max_frame_bytes (1048576)',
     ]);
     expect(problemsOf("ingestion: {max_frame_bytes: 64KiB}\nlanes: {batch: {queue_bytes: 256KiB}}")).toEqual(
       [],
