@@ -1,0 +1,113 @@
+/**
+ * The running engine as the HTTP interface sees it.
+ */
+import { TopicRegistry } from "../dispatch/topic-registry.ts";
+import { PRESSURE_CRITICAL } from "../dispatch/pressure.ts";
+import { DEAD_LETTER_LANE } from "../engine-memory.ts";
+import type { Engine } from "../engine.ts";
+import { openCounters } from "../metrics/counters.ts";
+import { DISPATCH_PRESSURE, LANE_FAILED } from "../metrics/layout.ts";
+import { STATE_DEAD, STATE_PAUSED, STATE_STARTING, ThreadControl } from "../queue/control.ts";
+import { Doorbell } from "../queue/doorbell.ts";
+import type { EngineView, Health, LaneState, ReloadResult, TopicSummary } from "./engine-view.ts";
+
+/** What the process around the engine contributes. */
+export interface ProcessParts {
+  /** Effective configuration, secrets replaced. */
+  readonly effectiveConfig: () => unknown;
+  /** Begins the orderly shutdown of the process. */
+  readonly drain: () => void;
+  readonly reload: () => Promise<ReloadResult>;
+  readonly warn: (message: string) => void;
+}
+
+export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
+  const { memory, config } = engine;
+  const topics = new TopicRegistry(memory.topics);
+  const shards = memory.shards.map((shard) => ({
+    shard,
+    lane: openCounters(shard.laneCounters),
+    dispatch: openCounters(shard.dispatchCounters),
+    control: new ThreadControl(threadOf(engine, shard.thread)),
+  }));
+
+  function laneState(name: string): LaneState {
+    const states = shards.filter(({ shard }) => shard.info.lane === name).map(({ control }) => control.state);
+    if (engine.state === "DRAINING") return "draining";
+    if (states.some((state) => state === STATE_DEAD || state === STATE_STARTING)) return "restarting";
+    return states.some((state) => state === STATE_PAUSED) ? "paused" : "running";
+  }
+
+  function notReadyReasons(): string[] {
+    const reasons: string[] = [];
+    if (engine.state === "DRAINING") reasons.push("shutting down");
+    for (const { shard, lane } of shards) {
+      if (lane[LANE_FAILED] !== 1) continue;
+      const { info } = shard;
+      reasons.push(`log of ${info.lane}/${info.shard} cannot be written: durable publishing is stopped`);
+    }
+    for (const worker of engine.workers) {
+      const { state } = worker.control;
+      if (state === STATE_DEAD || state === STATE_STARTING) {
+        reasons.push(`worker ${worker.name} is being restarted`);
+      }
+    }
+    return reasons;
+  }
+
+  /** A first judgement from what is true now: the control plane will judge rates over time. */
+  function health(): Health {
+    if (shards.some(({ lane }) => lane[LANE_FAILED] === 1)) return "CRITICAL";
+    const pressures = shards.map(({ dispatch }) => dispatch[DISPATCH_PRESSURE] ?? 0);
+    if (pressures.some((pressure) => pressure >= PRESSURE_CRITICAL)) return "DEGRADED";
+    return pressures.some((pressure) => pressure > 0) ? "ELEVATED" : "HEALTHY";
+  }
+
+  return {
+    version: engine.version,
+    startedMs: engine.startedMs,
+    maxFrameBytes: config.ingestion.maxFrameBytes,
+    shards: memory.shards.map((shard) => shard.info),
+    meters: {
+      sources: memory.sources,
+      shards: memory.shards.map((shard) => ({
+        info: shard.info,
+        queue: shard.ring,
+        dispatch: shard.dispatchCounters,
+        lane: shard.laneCounters,
+        latencies: shard.latencies,
+      })),
+    },
+    source: engine.source,
+    sourceLatencies: memory.main.latencies,
+    doorbell: new Doorbell(memory.main.doorbell),
+    control: new ThreadControl(memory.main.control),
+    consumers: engine.consumers,
+    pipeline: () => ({ state: engine.state, health: health() }),
+    laneState,
+    notReadyReasons,
+    topics: () => listTopics(topics, (lane) => config.lanes[lane]?.name ?? DEAD_LETTER_LANE),
+    effectiveConfig: parts.effectiveConfig,
+    threadNames: () => new Map(),
+    pause: () => engine.pause(),
+    resume: () => engine.resume(),
+    drain: parts.drain,
+    reload: parts.reload,
+    warn: parts.warn,
+  };
+}
+
+function threadOf(engine: Engine, thread: number): SharedArrayBuffer {
+  const memory = engine.memory.laneThreads[thread];
+  if (memory === undefined) throw new RangeError(`There is no lane thread ${thread}`);
+  return memory.control;
+}
+
+function listTopics(registry: TopicRegistry, laneName: (lane: number) => string): TopicSummary[] {
+  return Array.from({ length: registry.count }, (_, number) => ({
+    topic: registry.nameOf(number),
+    lane: laneName(registry.lanes[number] ?? 0),
+    events: registry.events[number] ?? 0,
+    receivedUs: registry.receivedUs[number] ?? 0,
+  }));
+}

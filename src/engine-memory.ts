@@ -1,0 +1,157 @@
+/**
+ * Everything the threads of one engine share, allocated once by main and handed to each thread.
+ *
+ * It outlives every worker: a thread that is restarted gets the same memory and goes on. Pages that
+ * are never touched cost nothing, so limits are generous.
+ */
+import type { Config, LaneConfig } from "./config/config.ts";
+import type { DataLayout } from "./data-directory.ts";
+import { shardDirectory } from "./data-directory.ts";
+import { createTopicRegistry } from "./dispatch/topic-registry.ts";
+import { FRAME_PREFIX_BYTES } from "./event/frame.ts";
+import { RUN_BYTES_MAX, RUN_HEADER_BYTES } from "./event/run.ts";
+import { createShardState } from "./log/shard-state.ts";
+import type { ShardInfo } from "./log/shard-state.ts";
+import { createCounters } from "./metrics/counters.ts";
+import { createShardLatencies, createSourceLatencies } from "./metrics/latency.ts";
+import { DEAD_LETTER_COUNTERS, DISPATCH_COUNTERS, LANE_COUNTERS, SOURCE_COUNTERS } from "./metrics/layout.ts";
+import { createHand, createIntent } from "./process/hand.ts";
+import { createCompletions } from "./queue/completions.ts";
+import type { CompletionMemory } from "./queue/completions.ts";
+import { createControl } from "./queue/control.ts";
+import { createDoorbell } from "./queue/doorbell.ts";
+import { createRing, RING_BYTES_MAX } from "./queue/ring.ts";
+import type { RingMemory } from "./queue/ring.ts";
+
+/** Name of the lane that holds dead letters; its log is `log/dlq/0`. */
+export const DEAD_LETTER_LANE = "dlq";
+
+/** Verdicts that may be under way from one thread to one source: 32 bytes each. */
+const COMPLETION_SLOTS = 8192;
+/** Connections beyond `maxConnections` that a source may have: listeners, files, connections being closed. */
+const SLOTS_SPARE = 1024;
+/** Connections of main: one a publishing HTTP request or WebSocket. */
+const SLOTS_MAIN = 8192;
+const SLOTS_MAX = 65536;
+
+/** What steers and wakes one thread. */
+export interface ThreadMemory {
+  readonly control: SharedArrayBuffer;
+  readonly doorbell: SharedArrayBuffer;
+}
+
+export interface SourceMemory extends ThreadMemory {
+  readonly index: number;
+  readonly ring: RingMemory;
+  readonly counters: SharedArrayBuffer;
+  readonly latencies: SharedArrayBuffer;
+  readonly blocked: SharedArrayBuffer;
+  readonly fromDispatcher: CompletionMemory;
+  /** One a lane thread, in their order. */
+  readonly fromLanes: readonly CompletionMemory[];
+}
+
+export interface ShardMemory {
+  readonly info: ShardInfo;
+  readonly lane: LaneConfig | undefined;
+  /** The dispatcher's ring into the shard; for the dead-letter shard, that of its dead letters. */
+  readonly ring: RingMemory;
+  readonly parking: RingMemory;
+  readonly hand: SharedArrayBuffer;
+  readonly intent: SharedArrayBuffer;
+  readonly laneCounters: SharedArrayBuffer;
+  readonly dispatchCounters: SharedArrayBuffer;
+  readonly latencies: SharedArrayBuffer;
+  /** Index of the lane thread that hosts it. */
+  readonly thread: number;
+}
+
+export interface LaneThreadMemory extends ThreadMemory {
+  readonly name: string;
+}
+
+export interface EngineMemory {
+  readonly sources: readonly SourceMemory[];
+  /** The last source: main itself. */
+  readonly main: SourceMemory;
+  readonly dispatcher: ThreadMemory;
+  readonly laneThreads: readonly LaneThreadMemory[];
+  /** Every shard in the order of its index; the dead-letter one is the last. */
+  readonly shards: readonly ShardMemory[];
+  readonly deadLetterCounters: SharedArrayBuffer;
+  readonly topics: SharedArrayBuffer;
+}
+
+/** Allocates the memory of an engine of this shape. */
+export function createEngineMemory(config: Config, layout: DataLayout): EngineMemory {
+  const frameBytesMax = config.ingestion.maxFrameBytes + FRAME_PREFIX_BYTES;
+  const recordBytesMax = RUN_HEADER_BYTES + Math.max(frameBytesMax, RUN_BYTES_MAX);
+  const ringBytes = (wanted: number) => ringCapacity(wanted, recordBytesMax);
+
+  const laneThreads: LaneThreadMemory[] = [];
+  const shards: ShardMemory[] = [];
+  const addShard = (lane: LaneConfig | undefined, name: string, shard: number, thread: number) => {
+    const queueBytes = ringBytes(lane?.queueBytes ?? 0);
+    shards.push({
+      info: {
+        index: shards.length,
+        lane: name,
+        shard,
+        directory: shardDirectory(layout, name, shard),
+        state: createShardState(),
+      },
+      lane,
+      ring: createRing(queueBytes),
+      parking: createRing(ringBytes(queueBytes * 2)),
+      hand: createHand(config.log.batchBytes + recordBytesMax),
+      intent: createIntent(),
+      laneCounters: createCounters(LANE_COUNTERS),
+      dispatchCounters: createCounters(DISPATCH_COUNTERS),
+      latencies: createShardLatencies(),
+      thread,
+    });
+  };
+  for (const lane of config.lanes) {
+    for (let shard = 0; shard < lane.shards; shard++) {
+      laneThreads.push({ ...createThread(), name: `lane-${lane.name}-${shard}` });
+      addShard(lane, lane.name, shard, laneThreads.length - 1);
+    }
+  }
+  addShard(undefined, DEAD_LETTER_LANE, 0, laneThreads.length - 1);
+
+  const sources = Array.from({ length: config.ingestion.workers + 1 }, (_, index): SourceMemory => {
+    const isMain = index === config.ingestion.workers;
+    const slots = isMain
+      ? SLOTS_MAIN
+      : Math.min(SLOTS_MAX, config.ingestion.tcp.maxConnections + SLOTS_SPARE);
+    return {
+      ...createThread(),
+      index,
+      ring: createRing(ringBytes(config.ingestion.queueBytes)),
+      counters: createCounters(SOURCE_COUNTERS),
+      latencies: createSourceLatencies(shards.length),
+      blocked: new SharedArrayBuffer(slots * Int32Array.BYTES_PER_ELEMENT),
+      fromDispatcher: createCompletions(COMPLETION_SLOTS),
+      fromLanes: laneThreads.map(() => createCompletions(COMPLETION_SLOTS)),
+    };
+  });
+  return {
+    sources,
+    main: sources[sources.length - 1] as SourceMemory,
+    dispatcher: createThread(),
+    laneThreads,
+    shards,
+    deadLetterCounters: createCounters(DEAD_LETTER_COUNTERS),
+    topics: createTopicRegistry(),
+  };
+}
+
+function createThread(): ThreadMemory {
+  return { control: createControl(), doorbell: createDoorbell() };
+}
+
+/** A power of two in which a largest record always finds room once the ring is empty. */
+function ringCapacity(wantedBytes: number, recordBytesMax: number): number {
+  const needed = Math.max(wantedBytes, recordBytesMax * 2);
+  return Math.min(RING_BYTES_MAX, 2 ** Math.ceil(Math.log2(needed)));
+}

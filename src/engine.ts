@@ -1,0 +1,282 @@
+/**
+ * Config → running engine.
+ *
+ * Starts downstream first (lane workers, dispatcher, sources), so that nobody hands anything to a
+ * thread that is not there, and stops upstream first, so that everything accepted reaches the log:
+ *
+ *     quiesce sources → drain dispatcher → drain lane workers → last ACKs, close sockets
+ *
+ * Main thread only.
+ */
+import type { Config } from "./config/config.ts";
+import { DataDirectory } from "./data-directory.ts";
+import { answerConsumerMessage, localConsumers } from "./deliver/consumer-link.ts";
+import type { ConsumerMessage, Consumers } from "./deliver/consumer-link.ts";
+import { ConsumerStore } from "./deliver/consumer.ts";
+import { createEngineMemory } from "./engine-memory.ts";
+import type { EngineMemory, ThreadMemory } from "./engine-memory.ts";
+import { dispatchOptions, ingestOptions, laneOptions, routeOptions } from "./engine-options.ts";
+import { EscError } from "./errors.ts";
+import { Source } from "./ingest/source.ts";
+import type { Address, IngestMessage } from "./ingest/worker.ts";
+import type { Logger, LogMessage } from "./logging/logger.ts";
+import { COMMAND_DRAIN, COMMAND_PAUSE, COMMAND_RUN, STATE_DRAINED, STATE_RUNNING } from "./queue/control.ts";
+import { Doorbell } from "./queue/doorbell.ts";
+import { SupervisedWorker } from "./supervise.ts";
+import { nowUs } from "./system/clock.ts";
+import { workerUrl } from "./threads.ts";
+import type { WorkerEntry } from "./threads.ts";
+
+/** How often a state that another thread is expected to reach is looked at. Start and stop only. */
+const LOOK_MS = 1;
+/** A thread that has not reported for duty by then is not going to. */
+const START_TIMEOUT_MS = 30_000;
+/** Deaths during the start after which it is given up. */
+const START_DEATHS_MAX = 3;
+
+export interface EngineParts {
+  readonly version: string;
+  readonly logger: Logger;
+}
+
+/** Where the listeners of the ingest workers are bound. */
+export interface BoundAddresses {
+  readonly tcp?: Address;
+  readonly udp?: Address;
+}
+
+/** RUNNING: all works. PAUSED: lanes stand still. DRAINING: on the way to the end. */
+export type PipelineState = "RUNNING" | "PAUSED" | "DRAINING";
+
+type WorkerMessage = LogMessage | IngestMessage | ConsumerMessage;
+
+export class Engine {
+  readonly config: Config;
+  readonly memory: EngineMemory;
+  /** Main's own end towards the dispatcher: HTTP, WebSocket and gRPC publish through it. */
+  readonly source: Source;
+  readonly consumers: ConsumerStore;
+  /** The same, as subscriptions on the main thread use it. */
+  readonly localConsumers: Consumers;
+  readonly startedMs = Date.now();
+  readonly version: string;
+  /** Set once the ingest workers listen. */
+  addresses: BoundAddresses = {};
+  /** Datagrams the kernel dropped before esc could read them. */
+  udpKernelDrops = 0;
+  #state: PipelineState = "RUNNING";
+  readonly #logger: Logger;
+  readonly #data: DataDirectory;
+  readonly #lanes: SupervisedWorker[] = [];
+  readonly #ingest: SupervisedWorker[] = [];
+  #dispatcher: SupervisedWorker | undefined;
+  #startFailure: EscError | undefined;
+  #isStarted = false;
+  readonly #quiesced = new Set<string>();
+
+  private constructor(config: Config, parts: EngineParts) {
+    this.config = config;
+    this.version = parts.version;
+    this.#logger = parts.logger;
+    this.#data = new DataDirectory(config.data.dir);
+    this.memory = createEngineMemory(config, this.#data.layout);
+    this.consumers = new ConsumerStore({
+      directory: this.#data.layout.consumers,
+      nowUs,
+      report: (problem, cause) => this.#logger.warn(problem, { cause: String(cause) }),
+    });
+    this.localConsumers = localConsumers(this.consumers);
+    const { main, dispatcher } = this.memory;
+    this.source = new Source({
+      index: main.index,
+      ring: main.ring,
+      dispatcherDoorbell: new Doorbell(dispatcher.doorbell),
+      completions: [main.fromDispatcher, ...main.fromLanes],
+      counters: main.counters,
+      blocked: main.blocked,
+      latencies: main.latencies,
+      shardCount: this.memory.shards.length,
+      nowUs,
+    });
+  }
+
+  /**
+   * Starts everything and waits until the listeners are bound.
+   *
+   * @throws {EscError} DATA_LOCKED, ADDRESS_IN_USE, LOG_VERSION, LOG_UNAVAILABLE: nothing runs then.
+   */
+  static async start(config: Config, parts: EngineParts): Promise<Engine> {
+    const engine = new Engine(config, parts);
+    try {
+      await engine.#startThreads();
+      return engine;
+    } catch (error) {
+      engine.abort();
+      throw error;
+    }
+  }
+
+  get state(): PipelineState {
+    return this.#state;
+  }
+
+  /** Every worker thread, for metrics and health. */
+  get workers(): readonly SupervisedWorker[] {
+    return [...this.#ingest, ...(this.#dispatcher === undefined ? [] : [this.#dispatcher]), ...this.#lanes];
+  }
+
+  /** Lanes stop taking from their queues: backlog is kept, producers feel the overflow policy. */
+  pause(): void {
+    if (this.#state !== "RUNNING") return;
+    this.#state = "PAUSED";
+    for (const lane of this.#lanes) lane.command(COMMAND_PAUSE);
+    this.#logger.info("lanes paused");
+  }
+
+  /** Lanes go on with their backlog. */
+  resume(): void {
+    if (this.#state !== "PAUSED") return;
+    this.#state = "RUNNING";
+    for (const lane of this.#lanes) lane.command(COMMAND_RUN);
+    this.#logger.info("lanes resumed");
+  }
+
+  /** Applies new topic rules; events dispatched from now on follow them. */
+  applyRoutes(config: Config): void {
+    this.#dispatcher?.post({ type: "routes", routes: routeOptions(config, this.memory) });
+  }
+
+  /**
+   * Stops in the order of the stream. Everything accepted is in the log and synced when it returns `true`.
+   *
+   * @returns `false` when `timeoutMs` passed first: what was not acknowledged may be missing.
+   */
+  async stop(timeoutMs: number): Promise<boolean> {
+    const deadlineMs = Date.now() + timeoutMs;
+    this.#state = "DRAINING";
+    for (const worker of this.#ingest) worker.post({ type: "quiesce" });
+    let complete = await until(() => this.#quiesced.size === this.#ingest.length, deadlineMs);
+    if (this.#dispatcher !== undefined) complete = await drain([this.#dispatcher], deadlineMs) && complete;
+    complete = await drain(this.#lanes, deadlineMs) && complete;
+    this.source.poll();
+    for (const worker of this.#ingest) {
+      worker.expectEnd();
+      worker.post({ type: "finish" });
+    }
+    await Promise.race([Promise.all(this.#ingest.map((worker) => worker.ended)), sleepUntil(deadlineMs)]);
+    this.consumers.flush();
+    this.abort();
+    return complete;
+  }
+
+  /** Ends every thread at once. What is in the log stays; nothing else is promised. */
+  abort(): void {
+    for (const worker of this.workers) worker.abort();
+    this.#data.close();
+  }
+
+  async #startThreads(): Promise<void> {
+    for (const [index, thread] of this.memory.laneThreads.entries()) {
+      const options = laneOptions(index, this.config, this.memory);
+      this.#lanes.push(this.#spawn(thread.name, "src/process/worker.ts", thread, options));
+    }
+    await this.#running(this.#lanes);
+    const dispatcher = this.memory.dispatcher;
+    const options = dispatchOptions(this.config, this.memory);
+    this.#dispatcher = this.#spawn("dispatcher", "src/dispatch/worker.ts", dispatcher, options);
+    await this.#running([this.#dispatcher]);
+    for (const source of this.memory.sources.slice(0, -1)) {
+      const options = ingestOptions(source, this.config, this.memory, this.#data.layout, this.version);
+      this.#ingest.push(this.#spawn(`ingest-${source.index}`, "src/ingest/worker.ts", source, options));
+    }
+    await this.#running(this.#ingest);
+    this.#isStarted = true;
+  }
+
+  async #running(workers: readonly SupervisedWorker[]): Promise<void> {
+    const isSettled = () =>
+      this.#startFailure !== undefined || workers.every((worker) => worker.control.state === STATE_RUNNING);
+    const settled = await until(isSettled, Date.now() + START_TIMEOUT_MS);
+    if (this.#startFailure !== undefined) throw this.#startFailure;
+    if (!settled) throw new EscError("INTERNAL", "A worker thread did not start in time");
+  }
+
+  #spawn(name: string, entry: WorkerEntry, thread: ThreadMemory, options: unknown): SupervisedWorker {
+    const worker: SupervisedWorker = new SupervisedWorker({
+      name,
+      url: workerUrl(entry),
+      options,
+      control: thread.control,
+      doorbell: new Doorbell(thread.doorbell),
+      onMessage: (message) => this.#onMessage(worker, message as WorkerMessage),
+      onDeath: (reason, restartMs) => this.#onDeath(worker, reason, restartMs),
+      onRestart: () => this.#logger.info("worker restarted", { worker: name, restarts: worker.restartCount }),
+    });
+    return worker;
+  }
+
+  #onMessage(worker: SupervisedWorker, message: WorkerMessage): void {
+    if ("kind" in message) {
+      answerConsumerMessage(this.consumers, message, (reply) => worker.post(reply));
+      return;
+    }
+    switch (message.type) {
+      case "log":
+        this.#logger.limited(
+          `${worker.name}:${message.message}`,
+          message.level,
+          message.message,
+          { worker: worker.name, ...("fields" in message ? message.fields : {}) },
+        );
+        break;
+      case "listening":
+        this.addresses = {
+          ...this.addresses,
+          ...(message.tcp === undefined ? {} : { tcp: message.tcp }),
+          ...(message.udp === undefined ? {} : { udp: message.udp }),
+        };
+        break;
+      case "failed":
+        this.#startFailure ??= new EscError(
+          message.code,
+          message.message,
+          message.hint === undefined ? {} : { hint: message.hint },
+        );
+        break;
+      case "quiesced":
+        this.#quiesced.add(worker.name);
+        break;
+      case "udp_kernel_drops":
+        this.udpKernelDrops = message.count;
+        break;
+    }
+  }
+
+  #onDeath(worker: SupervisedWorker, reason: string, restartMs: number): void {
+    if (!this.#isStarted && worker.restartCount >= START_DEATHS_MAX) {
+      this.#startFailure ??= new EscError("INTERNAL", `Worker ${worker.name} cannot start: ${reason}`);
+    }
+    this.#logger.error("worker died, restarting it", { worker: worker.name, reason, restart_ms: restartMs });
+  }
+}
+
+/** Lets threads finish their queues and end. */
+async function drain(workers: readonly SupervisedWorker[], deadlineMs: number): Promise<boolean> {
+  for (const worker of workers) {
+    worker.expectEnd();
+    worker.command(COMMAND_DRAIN);
+  }
+  return await until(() => workers.every((worker) => worker.control.state === STATE_DRAINED), deadlineMs);
+}
+
+async function until(condition: () => boolean, deadlineMs: number): Promise<boolean> {
+  while (!condition()) {
+    if (Date.now() > deadlineMs) return false;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+  return true;
+}
+
+function sleepUntil(deadlineMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, Math.max(0, deadlineMs - Date.now())).unref());
+}
