@@ -193,8 +193,10 @@ export class TopicMatcher {
 
 function insert(root: Node, pattern: string, index: number): void {
   let node = root;
-  // Each piece is a token with the separator before it; the first has none.
-  for (const piece of pattern.match(/^[^./]*|[./][^./]*/g) ?? []) {
+  // Each piece is a token with the separator before it; the first has none and may be empty.
+  const pieces = pattern.split(/(?=[./])/);
+  if (/^[./]/.test(pattern)) pieces.unshift("");
+  for (const piece of pieces) {
     const kind = piece.startsWith(".") ? 1 : piece.startsWith("/") ? 2 : 0;
     const token = kind === 0 ? piece : piece.slice(1);
     if (token === ">") {
