@@ -97,7 +97,7 @@ function describeAll(set: BinanceSet, result: Replay, one: InstrumentReplay): Re
 }
 
 for (const set of SETS) {
-  test.skipIf(!HAS_FULL_SETS)(`${set.name} gives every expected number (${FULL_SETS_ABSENT})`, async () => {
+  test.skipIf(!HAS_FULL_SETS)(`${set.name} gives every expected number${FULL_SETS_ABSENT}`, async () => {
     const lines = await readRecording(...set.files);
     const { if_depth_message_1000_is_lost: _lost, bar_columns: _columns, ...expected } = await readExpected(
       set.name,
@@ -109,7 +109,7 @@ for (const set of SETS) {
   }, 30_000);
 
   test.skipIf(!HAS_FULL_SETS)(
-    `${set.name} reports a lost update at the very next one (${FULL_SETS_ABSENT})`,
+    `${set.name} reports a lost update at the very next one${FULL_SETS_ABSENT}`,
     async () => {
       const lines = await readRecording(...set.files);
       const expected = await readExpected(set.name);

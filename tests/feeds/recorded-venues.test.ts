@@ -5,6 +5,9 @@ import { BinanceDecoder } from "../../src/ingest/feeds/binance.ts";
 import { CoinbaseDecoder } from "../../src/ingest/feeds/coinbase.ts";
 import { KrakenV1Decoder } from "../../src/ingest/feeds/kraken-v1.ts";
 import { type KrakenPrecision, KrakenV2Decoder } from "../../src/ingest/feeds/kraken-v2.ts";
+import { mappedBookOptions, MappingDecoder } from "../../src/ingest/feeds/mapping.ts";
+import { parseMapping } from "../../src/ingest/feeds/mapping-spec.ts";
+import bitstampYaml from "../../src/ingest/feeds/mappings/bitstamp.yaml";
 import { OkxDecoder } from "../../src/ingest/feeds/okx.ts";
 import { SEQUENCE_RULES } from "../../src/ingest/feeds/sequence.ts";
 import { BAR_COLUMNS } from "../../src/market/bar.ts";
@@ -220,4 +223,31 @@ test("OKX gives every expected number, and every checksum matches", async () => 
     final: one.final(),
     ...describeTrades(one),
   }, expected["BTC-USDT"]);
+});
+
+test("Bitstamp gives every expected number by its mapping alone", async () => {
+  const expected = (await readExpected("bitstamp")) as Expected;
+  const mapping = parseMapping(bitstampYaml);
+  const result = new Replay(
+    (sink) => new MappingDecoder(sink, "bitstamp", mapping),
+    mappedBookOptions(mapping),
+  );
+  const rest = await readRest("bitstamp/rest.jsonl.gz");
+  for (const { text, receivedUs } of await readRecording("bitstamp/ws.gz")) {
+    while (rest.length > 0 && (rest[0]?.receivedUs ?? 0) <= receivedUs) {
+      takeRest(result, rest.shift(), /book\/(\w+)$/);
+    }
+    result.line(text, receivedUs);
+  }
+  result.flush();
+  for (const [symbol, wanted] of Object.entries(expected)) {
+    const one = result.named(symbol);
+    expect(one.faults).toEqual([]);
+    expectSame({
+      dropped: one.feed.ignoredCount,
+      book: one.book(),
+      final: one.final(),
+      ...describeTrades(one),
+    }, wanted);
+  }
 });

@@ -11,8 +11,10 @@ const FIXTURES = join(REPOSITORY, "tests", "fixtures", "market");
 
 /** Whether the full recordings are at hand. */
 export const HAS_FULL_SETS = existsSync(join(SHARED, "expected"));
-/** Said by tests that need more than the fixtures. */
-export const FULL_SETS_ABSENT = "needs the full recordings (../shared/market-data, or ESC_MARKET_DATA)";
+/** Ends the names of tests that need more than the fixtures: empty when it is there, else why they are skipped. */
+export const FULL_SETS_ABSENT = HAS_FULL_SETS
+  ? ""
+  : " (skipped: no full recordings in ../shared/market-data or ESC_MARKET_DATA)";
 
 export interface RecordedLine {
   readonly receivedNs: bigint;
