@@ -88,6 +88,21 @@ export class Dedup {
     this.#count++;
   }
 
+  /** Calls `visit` for the ids of events from `offset` on that are still remembered, oldest first. */
+  visitFrom(
+    offset: number,
+    visit: (low: number, high: number, offset: number, receivedUs: number) => void,
+  ): void {
+    let position = this.#count;
+    while (position > 0 && (this.#offsets[this.#ringIndex(position - 1)] as number) >= offset) position--;
+    for (; position < this.#count; position++) {
+      const entry = this.#ringIndex(position);
+      const low = this.#hashes[entry * 2] as number;
+      const high = this.#hashes[entry * 2 + 1] as number;
+      visit(low, high, this.#offsets[entry] as number, this.#timesUs[entry] as number);
+    }
+  }
+
   /** Forgets every id older than the window. @param nowUs Microseconds since the Unix epoch. */
   expire(nowUs: number): void {
     const limitUs = nowUs - this.#windowUs;

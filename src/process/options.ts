@@ -39,6 +39,8 @@ export interface LaneShardOptions {
   /** With `interval`: longest time between a write and its sync. */
   readonly syncIntervalMs: number;
   readonly segmentBytes: number;
+  /** Free bytes on the disk below which no new segment is begun (`log.min_free`). */
+  readonly minFreeBytes: number;
   readonly retention: RetentionOptions;
   /** Absent: message ids are not looked at (the dead-letter log). */
   readonly dedup?: DedupOptions;

@@ -183,6 +183,44 @@ export class RingWriter {
   }
 }
 
+/**
+ * What a `take()` is doing, in memory that outlives its thread: the copy is finished before the receipt is
+ * written, and the receipt before the ring is freed. So a successor that finds one asks the ring whether
+ * its head has passed `ringEnd`: if so the copy is the only one left, if not it is worth nothing.
+ *
+ * Where `dropOldest` moves the head too, it may have passed without a take; the event is then both in the
+ * copy and with whoever dropped it. That takes a thread that dies between two instructions.
+ */
+export class TakeReceipt {
+  readonly #words: Int32Array;
+
+  /** @param words Three words of shared memory. */
+  constructor(words: Int32Array) {
+    this.#words = words;
+  }
+
+  write(ringEnd: number, copyEnd: number): void {
+    this.#words[1] = ringEnd;
+    this.#words[2] = copyEnd;
+    Atomics.store(this.#words, 0, 1);
+  }
+
+  clear(): void {
+    Atomics.store(this.#words, 0, 0);
+  }
+
+  get isOpen(): boolean {
+    return Atomics.load(this.#words, 0) !== 0;
+  }
+  get ringEnd(): number {
+    return this.#words[1] as number;
+  }
+  /** Index behind the copy in the target. */
+  get copyEnd(): number {
+    return this.#words[2] as number;
+  }
+}
+
 /** The reading end. One thread at a time. */
 export class RingReader {
   readonly bytes: Uint8Array;
@@ -258,9 +296,11 @@ export class RingReader {
    *
    * @param target Where to copy; `at` must be a multiple of 8.
    * @param bytesMax Most bytes to copy. A first record larger than that is not taken.
+   * @param receipt Where to note what is about to happen, before it does: see `TakeReceipt`. The caller
+   *   clears it when it has noted the bytes as its own.
    * @returns Bytes copied, 0 when the ring is empty.
    */
-  take(target: Uint8Array, at: number, bytesMax: number): number {
+  take(target: Uint8Array, at: number, bytesMax: number, receipt?: TakeReceipt): number {
     const control = this.#control;
     for (;;) {
       const head = Atomics.load(control, HEAD);
@@ -298,6 +338,7 @@ export class RingReader {
         if (stopped) break;
       }
       if (!raced && cursor === head) return 0;
+      if (receipt !== undefined && !raced) receipt.write(cursor, at + copied);
       // Succeeds only if nothing taken was dropped meanwhile: then the copy is whole.
       if (!raced && Atomics.compareExchange(control, HEAD, head, cursor) === head) {
         this.#head = cursor;
@@ -308,6 +349,11 @@ export class RingReader {
         throw new RangeError("Ring holds a record with an impossible length");
       }
     }
+  }
+
+  /** Whether the head has moved past what a receipt speaks of: the take happened. Before the first `take()`. */
+  hasPassed(receipt: TakeReceipt): boolean {
+    return ((Atomics.load(this.#control, HEAD) - receipt.ringEnd) | 0) >= 0;
   }
 
   /**

@@ -1,0 +1,455 @@
+/**
+ * One shard at work: what its queues hold becomes one batch, one write and, where promised, one sync.
+ *
+ *     take → sift (dedup) → prepare → append → sync → state, counters, verdicts → clear
+ *
+ * Whatever has come while the disk was busy is the next batch, so batches grow with the load by themselves.
+ * A turn may end by exception or with its thread at any of these arrows: the hand says how far it came, and
+ * `new Lane()` with the same memory finishes it exactly once (see `hand.ts`). Verdicts may be repeated then.
+ *
+ * When the log cannot be written, events whose producers wait for `durable` are refused (STATUS_FAILED, they
+ * will be sent again) and counted as accepted and dropped; all others stay in hand and in the queue, where
+ * the lane's overflow policy acts, and are stored when the log recovers. It is tried again every second.
+ *
+ * One thread. durableOffset ≤ visibleOffset ≤ nextOffset
+ */
+import { EscError } from "../errors.ts";
+import { DROP_REASONS } from "../event/frame.ts";
+import { RUN_COUNT, RUN_LENGTH } from "../event/run.ts";
+import type { DamageReport } from "../log/damage.ts";
+import type { Files } from "../log/files.ts";
+import { BATCH_HAS_IDS } from "../log/format.ts";
+import { visitIds } from "../log/id-scan.ts";
+import { LOG_OPTIONS_DEFAULT } from "../log/segment.ts";
+import { ShardState } from "../log/shard-state.ts";
+import { LogWriter } from "../log/writer.ts";
+import { count, openCounters } from "../metrics/counters.ts";
+import { Histogram } from "../metrics/histogram.ts";
+import { SHARD_APPEND, SHARD_FSYNC, SHARD_PROCESS, SHARD_QUEUE } from "../metrics/latency.ts";
+import {
+  LANE_ACCEPTED,
+  LANE_BATCHES,
+  LANE_BYTES,
+  LANE_CORRUPT,
+  LANE_DROPPED,
+  LANE_DUPLICATES,
+  LANE_DURABLE,
+  LANE_FAILED,
+  LANE_PROCESSED,
+  LANE_SYNCS,
+} from "../metrics/layout.ts";
+import { align8, RingReader } from "../queue/ring.ts";
+import type { VerdictSender } from "../queue/verdicts.ts";
+import { Answers } from "./answers.ts";
+import { Dedup } from "./dedup.ts";
+import { Hand } from "./hand.ts";
+import { hashId, ID_HASH } from "./id-hash.ts";
+import type { LaneShardOptions } from "./options.ts";
+import { runReceivedUs, Sift } from "./sift.ts";
+
+/** Between two attempts to write a failed log. */
+const RETRY_US = 1_000_000;
+/** Between two looks at what retention may remove. */
+const RETAIN_US = 10_000_000;
+const LOG_FAILED = LANE_DROPPED + DROP_REASONS.indexOf("log_failed");
+
+/** What a lane needs from its thread. */
+export interface LaneHost {
+  readonly files: Files;
+  /** Microseconds since the Unix epoch. */
+  readonly nowUs: () => number;
+  /** Nanoseconds of a clock that never goes back, for durations. */
+  readonly monotonicNs: () => number;
+  /** By source number. */
+  readonly senders: readonly VerdictSender[];
+  /** Is told of damage in the log. */
+  readonly onDamage: DamageReport;
+  /** Is told once when the log fails, and once when it goes on. */
+  readonly onFailure: (error: EscError) => void;
+  readonly onRecovery: () => void;
+}
+
+export class Lane {
+  readonly #options: LaneShardOptions;
+  readonly #host: LaneHost;
+  readonly #inputs: readonly RingReader[];
+  readonly #hand: Hand;
+  readonly #log: LogWriter;
+  readonly #state: ShardState;
+  readonly #counters: Float64Array;
+  readonly #dedup: Dedup | undefined;
+  readonly #sift = new Sift();
+  readonly #answers: Answers;
+  readonly #queueLatency: Histogram;
+  readonly #appendLatency: Histogram;
+  readonly #processLatency: Histogram;
+  readonly #fsyncLatency: Histogram;
+  #firstInput = 0;
+  /** When the oldest event was written that is not synced; -1: there is none. */
+  #unsyncedSinceUs = -1;
+  #retryAtUs = 0;
+  #retainAtUs = 0;
+
+  /**
+   * Opens the log and finishes what a predecessor had in hand.
+   *
+   * @throws {EscError} As `LogWriter.open()`.
+   */
+  constructor(options: LaneShardOptions, host: LaneHost) {
+    this.#options = options;
+    this.#host = host;
+    this.#inputs = options.inputs.map((memory) => new RingReader(memory));
+    this.#hand = new Hand(options.hand, options.intent);
+    this.#state = new ShardState(options.info.state);
+    this.#counters = openCounters(options.counters);
+    this.#answers = new Answers(host.senders, options.info.index);
+    this.#queueLatency = new Histogram(options.latencies, SHARD_QUEUE);
+    this.#appendLatency = new Histogram(options.latencies, SHARD_APPEND);
+    this.#processLatency = new Histogram(options.latencies, SHARD_PROCESS);
+    this.#fsyncLatency = new Histogram(options.latencies, SHARD_FSYNC);
+    this.#dedup = options.dedup === undefined ? undefined : new Dedup(options.dedup);
+    this.#hand.settle(this.#inputs);
+    this.#log = LogWriter.open(host.files, options.info.directory, {
+      ...LOG_OPTIONS_DEFAULT,
+      segmentBytes: options.segmentBytes,
+      minFreeBytes: options.minFreeBytes,
+      idHash: this.#dedup === undefined ? undefined : ID_HASH,
+      nowUs: host.nowUs,
+    }, (damage) => this.#noteDamage(damage));
+    this.#resume();
+  }
+
+  /** Whether the log cannot be written now. */
+  get hasFailed(): boolean {
+    return this.#log.failure !== undefined;
+  }
+
+  /** Whether a queue has something that can be taken. */
+  hasWork(): boolean {
+    // A full hand in front of a failed log: only time helps.
+    if (this.hasFailed && this.#hand.bodyBytes > 0) return false;
+    for (const input of this.#inputs) if (!input.isEmpty()) return true;
+    return false;
+  }
+
+  /** Whether everything taken is stored and synced as far as the lane promises, and the queues are empty. */
+  get isDrained(): boolean {
+    if (this.#hand.bodyBytes > 0 || this.hasFailed) return false;
+    for (const input of this.#inputs) if (!input.isEmpty()) return false;
+    return true;
+  }
+
+  /**
+   * Stores what the queues hold, at most one batch, and does what is due.
+   *
+   * @returns Whether anything was taken.
+   */
+  turn(): boolean {
+    const nowUs = this.#host.nowUs();
+    if (this.hasFailed && nowUs >= this.#retryAtUs) this.#recover(nowUs);
+    const taken = this.#gather();
+    if (this.#hand.bodyBytes > 0) {
+      if (this.hasFailed) this.#refuse();
+      else this.#commit(nowUs);
+    }
+    this.#tick(nowUs);
+    return taken > 0;
+  }
+
+  /** Microseconds until a turn is due even if nothing comes; Infinity: never. */
+  dueUs(nowUs: number): number {
+    if (this.hasFailed) return this.#retryAtUs - nowUs;
+    const { durability, syncIntervalMs } = this.#options;
+    if (durability !== "interval" || this.#unsyncedSinceUs < 0) return this.#retainAtUs - nowUs;
+    return Math.min(this.#unsyncedSinceUs + syncIntervalMs * 1000, this.#retainAtUs) - nowUs;
+  }
+
+  /** Makes everything written durable, whatever the lane promises. A failure shows in `hasFailed`. */
+  sync(): void {
+    if (!this.hasFailed) this.#sync();
+  }
+
+  /** Syncs and closes the log. @throws {EscError} `LOG_UNAVAILABLE` if the sync fails. */
+  close(): void {
+    try {
+      this.#log.close();
+    } finally {
+      this.#publish();
+    }
+  }
+
+  /** Goes on after a predecessor, or begins. */
+  #resume(): void {
+    const hand = this.#hand;
+    const log = this.#log;
+    const isSuccessor = hand.wasOpened;
+    if (isSuccessor) this.#publish();
+    else this.#begin();
+    const end = hand.isPrepared ? hand.baseOffset : log.nextOffset;
+    const decidedUs = hand.isPrepared ? hand.decidedUs : this.#host.nowUs();
+    this.#learnIds(end, decidedUs);
+    hand.setOpened();
+    if (!hand.isPrepared) return;
+    const isInLog = !this.hasFailed && log.nextOffset >= hand.baseOffset + hand.stored;
+    if (!isInLog) {
+      hand.unprepare();
+      return;
+    }
+    this.#dedup?.expire(decidedUs);
+    this.#walk(hand.baseOffset);
+    this.#finish();
+  }
+
+  #begin(): void {
+    const { nextOffset, durableOffset } = this.#log;
+    const state = this.#state;
+    // What was there before this process counts for nobody.
+    state.nextOffset = nextOffset;
+    state.durableOffset = durableOffset;
+    state.visibleOffset = nextOffset;
+    this.#publish();
+  }
+
+  #learnIds(endOffset: number, nowUs: number): void {
+    const dedup = this.#dedup;
+    const options = this.#options.dedup;
+    if (dedup === undefined || options === undefined) return;
+    const hash = new Int32Array(2);
+    const add = (low: number, high: number, offset: number, receivedUs: number) => {
+      if (offset < endOffset && dedup.find(low, high) < 0) dedup.add(low, high, offset, receivedUs);
+    };
+    const query = { hash: ID_HASH, fromUs: nowUs - options.windowMs * 1000, endOffset };
+    visitIds(this.#host.files, this.#options.info.directory, query, {
+      onHash: add,
+      onId: (bytes, start, length, offset, receivedUs) => {
+        hashId(bytes, start, length, hash);
+        add(hash[0] as number, hash[1] as number, offset, receivedUs);
+      },
+    }, (damage) => this.#noteDamage(damage));
+    dedup.expire(nowUs);
+  }
+
+  /** Takes as much as the hand holds, each input in its turn. @returns Bytes taken. */
+  #gather(): number {
+    const inputs = this.#inputs;
+    const hand = this.#hand;
+    let taken = 0;
+    for (let index = 0; index < inputs.length; index++) {
+      const number = (this.#firstInput + index) % inputs.length;
+      taken += hand.take(inputs[number] as RingReader, number);
+    }
+    if (inputs.length > 1) this.#firstInput = (this.#firstInput + 1) % inputs.length;
+    return taken;
+  }
+
+  #walk(baseOffset: number): void {
+    const hand = this.#hand;
+    const from = hand.bodyAt;
+    this.#sift.walk(hand.bytes, hand.words, from, from + hand.bodyBytes, baseOffset, this.#dedup);
+  }
+
+  #commit(nowUs: number): void {
+    const hand = this.#hand;
+    const log = this.#log;
+    const sift = this.#sift;
+    const baseOffset = log.nextOffset;
+    this.#dedup?.expire(nowUs);
+    this.#walk(baseOffset);
+    hand.prepare(baseOffset, sift.stored, nowUs);
+    this.#recordQueueLatency(nowUs);
+    try {
+      if (sift.stored > 0) this.#append();
+      if (this.#options.durability === "fsync" || sift.wantsDurable) this.#syncOrThrow();
+    } catch (error) {
+      if (!(error instanceof EscError) || error.code !== "LOG_UNAVAILABLE") throw error;
+      this.#fail(error, baseOffset);
+      return;
+    }
+    this.#finish();
+  }
+
+  /** Writes the new events as one batch: straight from the hand, or, when some must not go, rewritten. */
+  #append(): void {
+    const hand = this.#hand;
+    const log = this.#log;
+    const sift = this.#sift;
+    const isWhole = sift.duplicates === 0;
+    const headerAt = isWhole ? hand.headerAt : hand.otherHeaderAt;
+    const bodyAt = headerAt + hand.bodyAt - hand.headerAt;
+    const bodyBytes = isWhole ? hand.bodyBytes : sift.rewrite(hand.bytes, hand.words, bodyAt);
+    const flags = sift.hasIds ? BATCH_HAS_IDS : 0;
+    const { stored, receivedMinUs, receivedMaxUs } = sift;
+    const baseOffset = log.append(
+      hand.bytes,
+      headerAt,
+      bodyBytes,
+      stored,
+      receivedMinUs,
+      receivedMaxUs,
+      flags,
+    );
+    if (sift.hasIds) {
+      this.#dedup?.visitFrom(
+        baseOffset,
+        (low, high, offset, receivedUs) => log.addId(low, high, offset, receivedUs),
+      );
+    }
+    if (this.#unsyncedSinceUs < 0) this.#unsyncedSinceUs = this.#host.nowUs();
+    count(this.#counters, LANE_BATCHES, 1);
+    count(this.#counters, LANE_BYTES, bodyBytes);
+  }
+
+  /** The batch in hand is stored: everybody hears of it, and the hand is empty. */
+  #finish(): void {
+    const hand = this.#hand;
+    const sift = this.#sift;
+    const counters = this.#counters;
+    this.#recordAppendLatency();
+    this.#publish();
+    this.#answers.stored(hand.words, sift);
+    this.#answers.flush(sift.stored > 0);
+    count(counters, LANE_ACCEPTED, sift.stored);
+    count(counters, LANE_DUPLICATES, sift.duplicates);
+    // Without a processor an event is processed as soon as it is stored.
+    count(counters, LANE_PROCESSED, sift.stored);
+    hand.clear();
+  }
+
+  /** Writes the shard's state for all threads to see. */
+  #publish(): void {
+    const log = this.#log;
+    const state = this.#state;
+    const { durableOffset, nextOffset } = log;
+    const becameDurable = durableOffset - state.durableOffset;
+    if (becameDurable > 0) count(this.#counters, LANE_DURABLE, becameDurable);
+    state.nextOffset = nextOffset;
+    state.durableOffset = durableOffset;
+    // Never back: readers may hold on to it.
+    const visible = this.#options.durability === "fsync" ? durableOffset : nextOffset;
+    if (visible > state.visibleOffset) state.visibleOffset = visible;
+    state.firstOffset = log.firstOffset;
+    state.logBytes = log.bytes;
+    this.#counters[LANE_FAILED] = this.hasFailed ? 1 : 0;
+  }
+
+  #syncOrThrow(): void {
+    const { durableOffset, nextOffset } = this.#log;
+    if (durableOffset === nextOffset) return;
+    const startNs = this.#host.monotonicNs();
+    this.#log.sync();
+    this.#fsyncLatency.record((this.#host.monotonicNs() - startNs) / 1000, 1);
+    this.#unsyncedSinceUs = -1;
+    count(this.#counters, LANE_SYNCS, 1);
+  }
+
+  #sync(): void {
+    try {
+      this.#syncOrThrow();
+    } catch (error) {
+      if (!(error instanceof EscError) || error.code !== "LOG_UNAVAILABLE") throw error;
+      this.#fail(error, this.#log.nextOffset);
+    }
+    this.#publish();
+    this.#answers.flush(false);
+  }
+
+  /** @param baseOffset Events from here on did not reach the log. */
+  #fail(error: EscError, baseOffset: number): void {
+    this.#dedup?.forgetFrom(baseOffset);
+    this.#hand.unprepare();
+    this.#retryAtUs = this.#host.nowUs() + RETRY_US;
+    this.#counters[LANE_FAILED] = 1;
+    this.#host.onFailure(error);
+    if (this.#hand.bodyBytes > 0) this.#refuse();
+  }
+
+  #recover(nowUs: number): void {
+    const { durableOffset, nextOffset } = this.#log;
+    const visible = this.#state.visibleOffset;
+    const keepBelow = Math.min(Math.max(visible, durableOffset), nextOffset);
+    try {
+      this.#log.recover(keepBelow);
+    } catch (error) {
+      if (!(error instanceof EscError) || error.code !== "LOG_UNAVAILABLE") throw error;
+      this.#retryAtUs = nowUs + RETRY_US;
+      return;
+    }
+    this.#unsyncedSinceUs = -1;
+    this.#publish();
+    this.#host.onRecovery();
+  }
+
+  /** Sends back what its producers wait for, so that they learn of it; keeps the rest in hand. */
+  #refuse(): void {
+    const hand = this.#hand;
+    const { words, bytes, bodyAt } = hand;
+    const end = bodyAt + hand.bodyBytes;
+    const keptAt = hand.otherHeaderAt + bodyAt - hand.headerAt;
+    let kept = keptAt;
+    let refused = 0;
+    for (let at = bodyAt; at < end;) {
+      const padded = align8(words[(at >> 2) + RUN_LENGTH] as number);
+      if (this.#answers.failed(words, at)) {
+        refused += words[(at >> 2) + RUN_COUNT] as number;
+      } else {
+        bytes.copyWithin(kept, at, at + padded);
+        kept += padded;
+      }
+      at += padded;
+    }
+    if (refused === 0) return;
+    this.#answers.flush(false);
+    hand.flip(kept - keptAt);
+    count(this.#counters, LANE_ACCEPTED, refused);
+    count(this.#counters, LOG_FAILED, refused);
+  }
+
+  /** What is due by the clock. */
+  #tick(nowUs: number): void {
+    const { durability, syncIntervalMs } = this.#options;
+    const isDue = this.#unsyncedSinceUs >= 0 && nowUs - this.#unsyncedSinceUs >= syncIntervalMs * 1000;
+    if (durability === "interval" && isDue && !this.hasFailed) this.#sync();
+    if (nowUs >= this.#retainAtUs) this.#retain(nowUs);
+  }
+
+  #retain(nowUs: number): void {
+    this.#retainAtUs = nowUs + RETAIN_US;
+    const { maxAgeMs, maxBytes } = this.#options.retention;
+    const maxAgeUs = maxAgeMs === undefined ? undefined : maxAgeMs * 1000;
+    try {
+      this.#log.retain({ maxAgeUs, maxBytes, nowUs });
+    } catch (error) {
+      // Removal failed: the log goes on as it is, and the next look tries again.
+      if (!(error instanceof EscError) || error.code !== "LOG_UNAVAILABLE") throw error;
+      this.#host.onFailure(error);
+    }
+    this.#publish();
+  }
+
+  #recordQueueLatency(nowUs: number): void {
+    const { words } = this.#hand;
+    const sift = this.#sift;
+    for (let run = 0; run < sift.runCount; run++) {
+      const at = sift.runAt[run] as number;
+      this.#queueLatency.record(nowUs - runReceivedUs(words, at), words[(at >> 2) + RUN_COUNT] as number);
+    }
+  }
+
+  #recordAppendLatency(): void {
+    const { words } = this.#hand;
+    const sift = this.#sift;
+    const nowUs = this.#host.nowUs();
+    for (let run = 0; run < sift.runCount; run++) {
+      const stored = sift.runStored[run] as number;
+      if (stored === 0) continue;
+      const us = nowUs - runReceivedUs(words, sift.runAt[run] as number);
+      this.#appendLatency.record(us, stored);
+      this.#processLatency.record(us, stored);
+    }
+  }
+
+  #noteDamage(damage: Parameters<DamageReport>[0]): void {
+    if (damage.kind === "corrupt") count(this.#counters, LANE_CORRUPT, 1);
+    this.#host.onDamage(damage);
+  }
+}
