@@ -42,7 +42,9 @@ test("parseHello() takes the documented fields and refuses the rest with a sente
 
 test("parseWelcome() and parseError() read what the server sends", () => {
   const welcome = { server: "esc", version: "1", max_frame_bytes: 5, acks: "none" };
-  expect(parseWelcome(json(welcome)).value).toMatchObject(welcome);
+  expect(parseWelcome(json(welcome))).toEqual({
+    value: { server: "esc", version: "1", max_frame_bytes: 5, acks: "none" },
+  });
   expect(parseWelcome(json({ server: "esc" })).problem).toContain("WELCOME needs");
   expect(parseError(json({ code: "X", message: "m", seq: 3, count: 2 }))).toEqual({
     value: { code: "X", message: "m", seq: 3, count: 2 },
