@@ -31,6 +31,7 @@ interface CommandEntry {
 const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   config: { summary: "check, print and write configuration files", load: () => import("./config.ts") },
   send: { summary: "send events to a server", load: () => import("./send.ts") },
+  completions: { summary: "print a completion script for a shell", load: () => import("./completions.ts") },
   version: { summary: "print the version", load: () => import("./version.ts") },
 };
 
@@ -52,7 +53,8 @@ async function main(args: readonly string[]): Promise<number> {
   const context: CommandContext = { output, env: process.env, interrupted: once(interruptSignal) };
   const chosen = chosenCommand(args);
   for (const [name, entry] of Object.entries(COMMANDS)) {
-    if (name === chosen) (await entry.load()).register(program, context);
+    // Completions are made from all commands: they alone need every file.
+    if (name === chosen || chosen === "completions") (await entry.load()).register(program, context);
     else program.command(name).summary(entry.summary).allowUnknownOption().allowExcessArguments();
   }
   try {

@@ -19,7 +19,7 @@ const SOURCES = ["cli", "src", "config", "package.json", "package-lock.json", "s
  * read `.env` or `bunfig.toml` of the folder it happens to run in: a `preload` there would run before us.
  *
  * @param outfile Path of the executable. Workers are found whatever it is called.
- * @throws {Error} If the compiler fails; its messages are on stderr.
+ *   Ends this process when the compiler fails; its messages are on stderr.
  */
 export function build(outfile: string): void {
   mkdirSync(dirname(outfile), { recursive: true });
@@ -44,7 +44,8 @@ export function build(outfile: string): void {
     "--outfile",
     outfile,
   ], { cwd: ROOT, stdin: "ignore", stdout: "inherit", stderr: "inherit" });
-  if (exitCode !== 0) throw new Error(`Cannot compile ${outfile}: bun build ended with ${exitCode}`);
+  // The compiler has said what is wrong: a stack of this script would only hide it.
+  if (exitCode !== 0) process.exit(exitCode);
 }
 
 /** Compiles `dist/esc` unless it is newer than everything it is made from. */
