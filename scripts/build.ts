@@ -1,5 +1,5 @@
 /** `npm run build`: compiles esc into one executable, `dist/esc`. */
-import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { WORKER_ENTRIES } from "../src/threads.ts";
 
@@ -17,17 +17,13 @@ const SOURCES = ["cli", "src", "config", "package.json", "package-lock.json", "s
  *
  * Names are kept (no identifier mangling), as error names are printed and logged. The executable must not
  * read `.env` or `bunfig.toml` of the folder it happens to run in: a `preload` there would run before us.
+ * When the compiler fails it has said why on stderr, and this process ends with its status.
  *
  * @param outfile Path of the executable. Workers are found whatever it is called.
- *   Ends this process when the compiler fails; its messages are on stderr.
+ * @param root Repository to build; a test builds a small one of the same shape.
  */
-export function build(outfile: string): void {
+export function build(outfile: string, root = ROOT): void {
   mkdirSync(dirname(outfile), { recursive: true });
-  const workers = WORKER_ENTRIES.filter((entry) => {
-    if (existsSync(join(ROOT, entry))) return true;
-    console.error(`build: ${entry} does not exist yet, left out`);
-    return false;
-  });
   const { exitCode } = Bun.spawnSync([
     process.execPath,
     "build",
@@ -40,10 +36,10 @@ export function build(outfile: string): void {
     "--no-compile-autoload-dotenv",
     "--no-compile-autoload-bunfig",
     "cli/esc.ts",
-    ...workers,
+    ...WORKER_ENTRIES,
     "--outfile",
     outfile,
-  ], { cwd: ROOT, stdin: "ignore", stdout: "inherit", stderr: "inherit" });
+  ], { cwd: root, stdin: "ignore", stdout: "inherit", stderr: "inherit" });
   // The compiler has said what is wrong: a stack of this script would only hide it.
   if (exitCode !== 0) process.exit(exitCode);
 }
