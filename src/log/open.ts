@@ -106,6 +106,8 @@ function takeOver(
 ): ActiveSegment | undefined {
   const { files, report, options } = place;
   const { path, salt } = window;
+  // The process before may have died between giving the segment its name and making that name durable.
+  files.syncDirectory(place.directory);
   const { endPosition, nextOffset } = tail;
   const isHeaderDamaged = window.header === undefined;
   if (isHeaderDamaged) {

@@ -79,7 +79,7 @@ export class SegmentLedger {
  *
  * A segment is too old when the one after it was begun before the age limit: then all in it is older.
  *
- * @param active The segment being written: counted, never removed.
+ * @param active The segment being written: counted, never removed. A failed log may have none.
  * @throws {EscError} `LOG_UNAVAILABLE` if a file cannot be removed.
  */
 export function retainSegments(
@@ -94,6 +94,8 @@ export function retainSegments(
     const oldest = ledger.first;
     if (oldest === undefined) break;
     const follower = ledger.second?.baseOffset ?? active.baseOffset;
+    // The last segment stays in any case: its name is what the next offset is known by.
+    if (follower === undefined) break;
     if (!isTooMuch(ledger, retention, active.bytes) && !isTooOld(ledger, retention, follower)) break;
     try {
       removeSegment(place, oldest.baseOffset);
@@ -115,8 +117,8 @@ function isTooMuch(ledger: SegmentLedger, retention: Retention, activeBytes: num
   return retention.maxBytes !== undefined && ledger.bytes + activeBytes > retention.maxBytes;
 }
 
-function isTooOld(ledger: SegmentLedger, retention: Retention, follower: number | undefined): boolean {
-  if (retention.maxAgeUs === undefined || follower === undefined) return false;
+function isTooOld(ledger: SegmentLedger, retention: Retention, follower: number): boolean {
+  if (retention.maxAgeUs === undefined) return false;
   const endUs = ledger.createdUs(follower);
   return endUs !== undefined && endUs < retention.nowUs - retention.maxAgeUs;
 }

@@ -271,7 +271,8 @@ export class LogWriter {
    *
    * A new segment is begun at the durable offset. Events from there up to `keepBelow` are read back from the
    * old segment and written and synced anew; those that cannot be read back are reported as `lost` and their
-   * offsets are not used again. Events from `keepBelow` on are forgotten.
+   * offsets are not used again. (A log that opened as failed is opened again; should its un-synced end have
+   * been damaged meanwhile, that is `lost` too and its offsets are used again.) Events from `keepBelow` on are forgotten.
    *
    * Afterwards everything below `nextOffset` is durable. A caller that still has batches in hand compares the
    * offset `append()` gave each: below `nextOffset` it is safe, from there on it has to be appended again.
@@ -287,12 +288,21 @@ export class LogWriter {
       throw new RangeError(`Cannot keep events below ${keepBelow}: the next one is ${this.#next}`);
     }
     try {
-      if (this.#segment === undefined) this.#open();
+      if (this.#segment === undefined) this.#reopen();
       else this.#replace(this.#segment, Math.max(keepBelow, this.#durable));
     } catch (error) {
       throw this.#setFailure("recover", error);
     }
     this.#failure = undefined;
+  }
+
+  /** Opens once more what could be read but not be written. What it held then need not be whole any more. */
+  #reopen(): void {
+    const next = this.#next;
+    this.#open();
+    if (this.#next >= next) return;
+    const { directory, report } = this.#place;
+    report({ kind: "lost", file: directory, position: 0, bytes: 0, fromOffset: this.#next, toOffset: next });
   }
 
   #replace(old: ActiveSegment, keepBelow: number): void {

@@ -1,7 +1,9 @@
 /** Builds run records and batches for the log's tests, and reads events back in a comparable form. */
 
+import { encodeFrame } from "../../src/event/encode.ts";
+import { payloadEnd, payloadStart } from "../../src/event/ext.ts";
 import { EventCursor, type LogBatch } from "../../src/log/batch.ts";
-import { LOG_BATCH_HEADER_BYTES } from "../../src/log/format.ts";
+import { LOG_BATCH_HEADER_BYTES, writeU64 } from "../../src/log/format.ts";
 import { LogReader } from "../../src/log/reader.ts";
 import type { LogWriter } from "../../src/log/writer.ts";
 import type { DamageReport } from "../../src/log/damage.ts";
@@ -24,41 +26,32 @@ export interface Batch {
   readonly receivedUs: number;
 }
 
-export const TOPIC = "t";
-
-/** One wire frame: priority 1, topic `t`, the text as payload. */
-export function frame(text: string): Uint8Array {
-  const payload = new TextEncoder().encode(text);
-  const body = 3 + TOPIC.length + payload.length;
-  const bytes = new Uint8Array(4 + body);
-  new DataView(bytes.buffer).setUint32(0, body);
-  bytes[4] = 1;
-  bytes[6] = TOPIC.length;
-  bytes.set(new TextEncoder().encode(TOPIC), 7);
-  bytes.set(payload, 7 + TOPIC.length);
-  return bytes;
+/** A batch of runs of events, each event given by its text. */
+export function batchOf(runs: readonly (readonly string[])[], receivedUs: number = 1): Batch {
+  return batchOfFrames(
+    runs.map((run) => run.map((payload) => encodeFrame({ topic: "t", payload }))),
+    receivedUs,
+  );
 }
 
-/** A batch of runs of events, each event given by its text. In shared memory, as in a lane worker. */
-export function batchOf(runs: readonly (readonly string[])[], receivedUs: number = 1): Batch {
-  const framed = runs.map((run) => run.map(frame));
-  const lengths = framed.map((run) => run.reduce((sum, bytes) => sum + bytes.length, RUN_HEADER_BYTES));
+/** A batch of runs of frames. In shared memory, as in a lane worker. */
+export function batchOfFrames(runs: readonly (readonly Uint8Array[])[], receivedUs: number): Batch {
+  const lengths = runs.map((run) => run.reduce((sum, frame) => sum + frame.length, RUN_HEADER_BYTES));
   const bodyBytes = lengths.reduce((sum, length) => sum + ((length + 7) & ~7), 0);
   const bytes = new Uint8Array(new SharedArrayBuffer(LOG_BATCH_HEADER_BYTES + bodyBytes));
   const words = new Int32Array(bytes.buffer);
   let at = LOG_BATCH_HEADER_BYTES;
-  framed.forEach((run, index) => {
+  runs.forEach((run, index) => {
     const length = lengths[index] ?? 0;
     const word = at >> 2;
     words[word + RUN_LENGTH] = length;
     words[word + RUN_COUNT] = run.length;
-    words[word + RUN_RECEIVED_LO] = receivedUs;
-    words[word + RUN_RECEIVED_LO + 1] = Math.floor(receivedUs / 2 ** 32);
+    writeU64(words, word + RUN_RECEIVED_LO, receivedUs);
     words[word + RUN_ORIGIN] = packOrigin(0, 0, ACKS_DURABLE, 0);
     let frameAt = at + RUN_HEADER_BYTES;
-    for (const frameBytes of run) {
-      bytes.set(frameBytes, frameAt);
-      frameAt += frameBytes.length;
+    for (const frame of run) {
+      bytes.set(frame, frameAt);
+      frameAt += frame.length;
     }
     at += (length + 7) & ~7;
   });
@@ -80,8 +73,8 @@ export function eventsOf(batch: LogBatch, fromOffset?: number): string[] {
   const texts: string[] = [];
   cursor.open(batch, fromOffset);
   while (cursor.next()) {
-    const payloadAt = cursor.bodyAt + 3 + TOPIC.length;
-    const payload = cursor.bytes.slice(payloadAt, cursor.bodyAt + cursor.bodyBytes);
+    const { bytes, frameAt } = cursor;
+    const payload = bytes.slice(payloadStart(bytes, frameAt), payloadEnd(bytes, frameAt));
     texts.push(`${cursor.offset}:${new TextDecoder().decode(payload)}`);
   }
   return texts;

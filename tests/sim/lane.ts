@@ -1,0 +1,199 @@
+/**
+ * A lane worker of the simulation: takes events from a queue, drops repeats, appends, syncs, acknowledges.
+ *
+ * The same steps as the real one, in the same order, over the real log, reduced to what the log's promises are
+ * about. All its memory is lost when it dies.
+ */
+
+import { encodeFrame } from "../../src/event/encode.ts";
+import { EscError } from "../../src/errors.ts";
+import type { LogDamage } from "../../src/log/damage.ts";
+import type { Files } from "../../src/log/files.ts";
+import { BATCH_HAS_IDS } from "../../src/log/format.ts";
+import { visitIds } from "../../src/log/id-scan.ts";
+import type { LogOptions } from "../../src/log/segment.ts";
+import { LogWriter } from "../../src/log/writer.ts";
+import { batchOfFrames } from "../log/runs.ts";
+
+export type Durability = "fsync" | "interval" | "none";
+
+/** One event of the simulation; its id says everything about it. */
+export interface SimEvent {
+  readonly producer: number;
+  /** Number of the event at its producer, from 1. */
+  readonly seq: number;
+  readonly payloadBytes: number;
+}
+
+export interface SimLaneOptions {
+  readonly log: LogOptions;
+  readonly durability: Durability;
+  readonly directory: string;
+  readonly batchCountMax: number;
+}
+
+/** What the world hears from the lane. */
+export interface SimLaneEvents {
+  /** @param batch Number of the attempt, the same for all events of a batch. */
+  onAppending(event: SimEvent, offset: number, batch: number): void;
+  onAcknowledged(event: SimEvent, offset: number): void;
+  onDamage(damage: LogDamage): void;
+}
+
+export function idOf(event: SimEvent): string {
+  return `p${event.producer}-${event.seq}`;
+}
+
+/** Payload of an event: its id, then filler that depends on it. */
+export function payloadOf(event: SimEvent): string {
+  return `${idOf(event)} `.repeat(1 + Math.floor(event.payloadBytes / 8));
+}
+
+interface Waiting {
+  readonly event: SimEvent;
+  readonly offset: number;
+}
+
+const ID_HASH = 1;
+
+/** Both halves of a 53-bit number: the simulation's ids are hashed without collisions. */
+function hashOf(event: SimEvent): { lo: number; hi: number } {
+  return { lo: event.seq, hi: event.producer };
+}
+
+export class SimLane {
+  readonly writer: LogWriter;
+  readonly queue: SimEvent[] = [];
+  visibleOffset: number;
+  readonly #options: SimLaneOptions;
+  readonly #events: SimLaneEvents;
+  /** Offset of each id in the log. */
+  readonly #seen = new Map<string, number>();
+  /** Taken from the queue and not yet known to be in the log. */
+  #hand: SimEvent[] = [];
+  /** Offset that `append` gave the hand; `undefined`: not appended. */
+  #handOffset: number | undefined;
+  #attempts = 0;
+  /** In the log, not yet acknowledged. */
+  #waiting: Waiting[] = [];
+
+  /** Opens the log and rebuilds the table of ids from it. @throws What opening throws. */
+  constructor(files: Files, options: SimLaneOptions, events: SimLaneEvents) {
+    this.#options = options;
+    this.#events = events;
+    const report = (damage: LogDamage) => this.#onDamage(damage);
+    this.writer = LogWriter.open(files, options.directory, { ...options.log, idHash: ID_HASH }, report);
+    this.visibleOffset = this.writer.durableOffset;
+    const remember = (id: string, offset: number) => this.#seen.set(id, offset);
+    visitIds(files, options.directory, { hash: ID_HASH, fromUs: 0, endOffset: this.writer.nextOffset }, {
+      onHash: (lo, hi, offset) => remember(`p${hi}-${lo}`, offset),
+      onId: (bytes, start, length, offset) =>
+        remember(new TextDecoder().decode(bytes.slice(start, start + length)), offset),
+    }, report);
+  }
+
+  #onDamage(damage: LogDamage): void {
+    this.#events.onDamage(damage);
+    if (damage.kind !== "lost") return;
+    // Their producers have no acknowledgement and send them again.
+    const isLost = (offset: number) => offset >= damage.fromOffset && offset < damage.toOffset;
+    for (const [id, offset] of this.#seen) if (isLost(offset)) this.#seen.delete(id);
+    this.#waiting = this.#waiting.filter((waiting) => !isLost(waiting.offset));
+  }
+
+  /** One turn: recover if needed, take what is queued, append, sync if told to. */
+  turn(options: { readonly sync: boolean; readonly countMax: number }): void {
+    try {
+      if (this.writer.failure !== undefined) this.#recover();
+      if (this.#hand.length === 0) this.#take(options.countMax);
+      if (this.#hand.length > 0) this.#append();
+      if (this.#options.durability === "fsync" || options.sync) this.writer.sync();
+      this.#afterSync();
+    } catch (error) {
+      if (!(error instanceof EscError) || error.code !== "LOG_UNAVAILABLE") throw error;
+    }
+    this.visibleOffset = this.#options.durability === "fsync"
+      ? this.writer.durableOffset
+      : this.#visibleNow();
+  }
+
+  /** What is in the log for good or as good as any un-synced write; never less than before. */
+  #visibleNow(): number {
+    return this.writer.failure === undefined ? this.writer.nextOffset : this.visibleOffset;
+  }
+
+  #recover(): void {
+    this.writer.recover(this.visibleOffset);
+    const { nextOffset } = this.writer;
+    if (this.#handOffset !== undefined && this.#handOffset < nextOffset) this.#emptyHand(this.#handOffset);
+    this.#handOffset = undefined;
+    this.#afterSync();
+  }
+
+  #take(countMax: number): void {
+    const taken = new Set<string>();
+    while (this.queue.length > 0 && this.#hand.length < Math.min(countMax, this.#options.batchCountMax)) {
+      const event = this.queue.shift();
+      if (event === undefined) return;
+      const id = idOf(event);
+      const offset = this.#seen.get(id);
+      // A repeat is acknowledged like the first, once that is durable.
+      if (offset !== undefined) this.#waiting.push({ event, offset });
+      else if (!taken.has(id)) {
+        taken.add(id);
+        this.#hand.push(event);
+      }
+    }
+  }
+
+  #append(): void {
+    const frames = this.#hand.map((event) =>
+      encodeFrame({ topic: "t", payload: payloadOf(event), id: idOf(event) })
+    );
+    const receivedUs = this.#options.log.nowUs();
+    const { bytes, bodyBytes, count } = batchOfFrames([frames], receivedUs);
+    this.#handOffset = undefined;
+    // Told before: an append that fails may have written all that matters, and a successor finds it whole.
+    const { nextOffset } = this.writer;
+    this.#attempts++;
+    this.#hand.forEach((event, index) => this.#events.onAppending(event, nextOffset + index, this.#attempts));
+    const offset = this.writer.append(bytes, 0, bodyBytes, count, receivedUs, receivedUs, BATCH_HAS_IDS);
+    this.#handOffset = offset;
+    this.#hand.forEach((event, index) => {
+      const { lo, hi } = hashOf(event);
+      this.writer.addId(lo, hi, offset + index, receivedUs);
+    });
+    if (this.#options.durability === "fsync") return;
+    // Readers may see it from now on, and nobody holds it any more: before a sync can fail.
+    this.visibleOffset = this.writer.nextOffset;
+    this.#emptyHand(offset);
+  }
+
+  /** The batch in hand needs no second append: it is durable, or readers may see it un-synced. */
+  #emptyHand(offset: number): void {
+    this.#hand.forEach((event, index) => {
+      this.#seen.set(idOf(event), offset + index);
+      this.#waiting.push({ event, offset: offset + index });
+    });
+    this.#hand = [];
+    this.#handOffset = undefined;
+  }
+
+  #afterSync(): void {
+    const { durableOffset } = this.writer;
+    if (this.#handOffset !== undefined && this.#handOffset < durableOffset) this.#emptyHand(this.#handOffset);
+    const ready = this.#waiting.filter((waiting) => this.isAcknowledgeable(waiting.offset));
+    this.#waiting = this.#waiting.filter((waiting) => !this.isAcknowledgeable(waiting.offset));
+    for (const { event, offset } of ready) this.#events.onAcknowledged(event, offset);
+  }
+
+  /** Whether an event at `offset` may be acknowledged as durable. */
+  protected isAcknowledgeable(offset: number): boolean {
+    return offset < this.writer.durableOffset;
+  }
+
+  /** Nothing is queued, in hand, or waiting for a sync. */
+  get isIdle(): boolean {
+    return this.queue.length === 0 && this.#hand.length === 0 && this.#waiting.length === 0;
+  }
+}
