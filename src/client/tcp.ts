@@ -34,12 +34,12 @@ export function dialTcp(address: Address): Dial {
   };
 }
 
-/** The error of a server that cannot be reached at `address`. */
-export function unreachable(address: Address, cause: unknown): EscError {
+/** The error of a server that cannot be reached at `address`. @param flags The options that name another one. */
+export function unreachable(address: Address, cause: unknown, flags = "--host and --port"): EscError {
   const { host, port } = address;
   return new EscError("SERVER_UNREACHABLE", `Cannot connect to ${host}:${port}: ${reasonOf(cause)}`, {
     cause,
-    hint: "Start a server with 'esc serve', or name another one with --host and --port",
+    hint: `Start a server with 'esc serve', or name another one with ${flags}`,
   });
 }
 
