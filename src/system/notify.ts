@@ -38,8 +38,8 @@ export class ServiceNotifier {
   }
 
   /** Start-up or reload is done: clients may connect. */
-  ready(status: string): boolean {
-    return this.send(`READY=1\nSTATUS=${oneLine(status)}`);
+  ready(status?: string): boolean {
+    return this.send(status === undefined ? "READY=1" : `READY=1\nSTATUS=${oneLine(status)}`);
   }
 
   /** The configuration is being read again; `ready()` ends it. */
