@@ -68,6 +68,16 @@ export function ackFrame(done: number): Uint8Array {
   return controlFrame(OP_ACK, payload);
 }
 
+const sharedAck = ackFrame(0);
+const sharedAckNumber = new DataView(sharedAck.buffer, CONTROL_HEADER_BYTES);
+
+/** The same without allocating. One buffer a thread: send it before the next call. */
+export function writeAck(done: number): Uint8Array {
+  sharedAckNumber.setUint32(0, done / 4294967296);
+  sharedAckNumber.setUint32(4, done >>> 0);
+  return sharedAck;
+}
+
 /** The number in an ACK's payload, or `undefined` when the payload is not one. */
 export function parseAck(payload: Uint8Array): number | undefined {
   if (payload.length !== 8) return undefined;

@@ -7,20 +7,20 @@
  * Everything here runs on the thread that owns the socket. No input can make it throw; what waits is
  * bounded: one partial frame, one unread chunk, one outbox.
  */
-import { CONTROL_HEADER_BYTES, errorFrame } from "../event/control-frame.ts";
+import type { Subscriptions } from "../deliver/subscriptions.ts";
+import { errorFrame, writeAck } from "../event/control-frame.ts";
 import type { ErrorReport } from "../event/control-frame.ts";
-import { FRAME_PREFIX_BYTES, HEAD_CONTROL, OP_ACK, REJECT_REASONS } from "../event/frame.ts";
+import { FRAME_PREFIX_BYTES, REJECT_REASONS } from "../event/frame.ts";
 import { ACKS_NONE } from "../event/run.ts";
 import { SCAN_BAD_EVENT, SCAN_CONTROL, SCAN_FRAMING_LOST, SCAN_NEED_MORE } from "../event/scan.ts";
-import type { FrameScanner } from "../event/scan.ts";
-import type { Subscriptions } from "../deliver/subscriptions.ts";
 import { count } from "../metrics/counters.ts";
 import { SOURCE_PAUSED } from "../metrics/layout.ts";
 import { answerControl } from "./control.ts";
 import { Outbox, OUTBOX_BYTES_MAX, OUTBOX_BYTES_SOFT } from "./outbox.ts";
-import type { OutboxSocket } from "./outbox.ts";
 import { PartialFrame } from "./partial-frame.ts";
-import type { Connection, ConnectionSink, Source } from "./source.ts";
+import { pump } from "./pump.ts";
+import type { SessionContext, SessionSocket } from "./session-context.ts";
+import type { Connection, ConnectionSink } from "./source.ts";
 import { badLengthMessage, REJECT_MESSAGES, verdictReport } from "./verdict.ts";
 
 /** A client whose connection is ending gets this long to take its last answers. */
@@ -28,56 +28,10 @@ const ENDING_US_MAX = 5_000_000;
 /** After our last byte, how long we go on reading (and dropping) so that the client can read it. */
 const CLOSING_US_MAX = 2_000_000;
 
-/** What a session needs of the socket below it. `Bun.Socket` is one. */
-export interface SessionSocket extends OutboxSocket {
-  pause(): void;
-  resume(): void;
-  /** Ends our direction after what was written. */
-  shutdown(): void;
-  /** Ends both directions after what was written. */
-  end(): unknown;
-  /** Drops the connection at once; bytes under way may be lost. */
-  terminate(): void;
-}
-
-/** What the sessions of one listener share. */
-export interface SessionContext {
-  readonly source: Source;
-  readonly scanner: FrameScanner;
-  readonly maxFrameBytes: number;
-  readonly serverVersion: string;
-  /** Microseconds since the Unix epoch. */
-  readonly nowUs: () => number;
-  /** Makes the thread's loop take a turn soon. */
-  readonly wake: () => void;
-  /** Makes the subscriptions of one connection, or `undefined` where none are served. */
-  readonly openSubscriptions: ((session: Session) => Subscriptions) | undefined;
-  /** Room for the EVENTS frames of one turn, shared by all sessions: `eventsTargetBytesMin()` or more. */
-  readonly pumpTarget: Uint8Array;
-  /** Sessions that keep unread bytes: `retry()` them. */
-  readonly stalled: Set<Session>;
-  /** Sessions on their way out: `advanceEnd()` them. */
-  readonly ending: Set<Session>;
-  /** Called once, when nothing of the session is left. */
-  readonly onGone: (session: Session) => void;
-}
-
-/** Most bytes of events one session sends in a turn. */
-const PUMP_BYTES_MAX = 1024 * 1024;
-
 const OPEN = 0;
 const ENDING = 1;
 const CLOSING = 2;
 const GONE = 3;
-
-const ACK_FRAME_BYTES = CONTROL_HEADER_BYTES + 8;
-const TWO_32 = 4294967296;
-/** One a thread: it is copied by the socket or the outbox before the next use. */
-const ackBytes = new Uint8Array(ACK_FRAME_BYTES);
-const ackView = new DataView(ackBytes.buffer);
-ackView.setUint32(0, ACK_FRAME_BYTES - FRAME_PREFIX_BYTES);
-ackBytes[FRAME_PREFIX_BYTES] = HEAD_CONTROL;
-ackBytes[FRAME_PREFIX_BYTES + 1] = OP_ACK;
 
 export class Session implements ConnectionSink {
   readonly context: SessionContext;
@@ -192,16 +146,8 @@ export class Session implements ConnectionSink {
   pump(): boolean {
     const { subscriptions, outbox } = this;
     if (subscriptions === undefined || this.#state !== OPEN || this.#socketGone) return false;
-    const target = this.context.pumpTarget;
-    let bytes = 0;
     try {
-      // One subscriber's past must not keep the others waiting.
-      while (outbox.length === 0 && bytes < PUMP_BYTES_MAX) {
-        const filled = subscriptions.fill(target, 0, target.length);
-        if (filled === 0) break;
-        outbox.send(target, 0, filled);
-        bytes += filled;
-      }
+      return pump(subscriptions, outbox, this.context.pumpTarget);
     } catch (error) {
       // Only the file system throws here; the subscriber may come back to where it was.
       const detail = error instanceof Error ? error.message : String(error);
@@ -209,7 +155,6 @@ export class Session implements ConnectionSink {
       this.end();
       return false;
     }
-    return outbox.length === 0 && (bytes >= PUMP_BYTES_MAX || subscriptions.hasMore);
   }
 
   /** Sends a frame to the client, if there still is one. */
@@ -369,10 +314,7 @@ export class Session implements ConnectionSink {
 
   #sendAck(): void {
     this.#ackDue = false;
-    const { done } = this.connection.tracker;
-    ackView.setUint32(CONTROL_HEADER_BYTES, done / TWO_32);
-    ackView.setUint32(CONTROL_HEADER_BYTES + 4, done >>> 0);
-    this.send(ackBytes);
+    this.send(writeAck(this.connection.tracker.done));
   }
 
   #leave(): void {

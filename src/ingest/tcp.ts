@@ -13,7 +13,7 @@ import { EscError } from "../errors.ts";
 import { count } from "../metrics/counters.ts";
 import { SOURCE_CONNECTIONS_REFUSED } from "../metrics/layout.ts";
 import { Session } from "./session.ts";
-import type { SessionContext } from "./session.ts";
+import type { SessionContext } from "./session-context.ts";
 import type { Source } from "./source.ts";
 
 export interface TcpListenerOptions {

@@ -8,6 +8,7 @@ import {
   parseError,
   parseHello,
   parseWelcome,
+  writeAck,
 } from "../../src/event/control-frame.ts";
 
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
@@ -23,6 +24,7 @@ test("golden control frames", () => {
 test("parseAck() reads what ackFrame() writes", () => {
   for (const done of [0, 1, 2 ** 32, Number.MAX_SAFE_INTEGER]) {
     expect(parseAck(ackFrame(done).subarray(CONTROL_HEADER_BYTES))).toBe(done);
+    expect(Buffer.from(writeAck(done)).equals(Buffer.from(ackFrame(done)))).toBe(true);
   }
   expect(parseAck(new Uint8Array(7))).toBeUndefined();
 });
