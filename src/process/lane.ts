@@ -142,18 +142,20 @@ export class Lane {
   /**
    * Stores what the queues hold, at most one batch, and does what is due.
    *
-   * @returns Whether anything was taken.
+   * @returns Whether anything was taken or stored.
    */
   turn(): boolean {
     const nowUs = this.#host.nowUs();
     if (this.hasFailed && nowUs >= this.#retryAtUs) this.#recover(nowUs);
+    // A predecessor's batch may be in hand, and fill it.
+    const held = this.#hand.bodyBytes;
     const taken = this.#gather();
     if (this.#hand.bodyBytes > 0) {
       if (this.hasFailed) this.#refuse();
       else this.#commit(nowUs);
     }
     this.#tick(nowUs);
-    return taken > 0;
+    return taken > 0 || this.#hand.bodyBytes < held;
   }
 
   /** Microseconds until a turn is due even if nothing comes; Infinity: never. */
