@@ -9,15 +9,14 @@
  * is read from its start. After a crash reading resumes where everything before was durable, and message
  * ids keep the lines that are read twice from being stored twice.
  */
-import { ACKS_DURABLE, RUN_BYTES_MAX } from "../event/run.ts";
-import { FRAME_PREFIX_BYTES } from "../event/frame.ts";
+import { ACKS_DURABLE } from "../event/run.ts";
 import { STATUS_FAILED } from "../queue/completions.ts";
 import { CheckpointFile } from "./checkpoint.ts";
-import { lineEnd, LineFrames } from "./line-frames.ts";
+import { LineBuffer, LINES_NONE, LINES_TOO_LONG } from "./line-buffer.ts";
+import { LineFrames } from "./line-frames.ts";
 import type { Connection, ConnectionSink, Source } from "./source.ts";
 import { TailedFile } from "./tailed-file.ts";
 
-const READ_BYTES = 256 * 1024;
 /** Runs offered and not yet durable: beyond this reading waits. */
 const MARKS_MAX = 1024;
 const CHECKPOINT_US = 1_000_000;
@@ -57,13 +56,7 @@ export class FileSource implements ConnectionSink {
   #epoch = 0;
   /** Whether a file has been followed already: the next one is new, so it is read from its start. */
   #hasFollowed = false;
-  /** Bytes read and not offered: `#from`..`#to`. */
-  readonly #buffer: Uint8Array;
-  #from = 0;
-  #to = 0;
-  readonly #run: Uint8Array;
-  /** The line at `#from` is too long: everything up to its LF is dropped. */
-  #isSkipping = false;
+  readonly #lines: LineBuffer;
   #rotationSeen = false;
   /** Pairs: number of a run's last event, and the place in the file behind it. */
   readonly #marks: number[] = [];
@@ -83,8 +76,7 @@ export class FileSource implements ConnectionSink {
     this.#parts = parts;
     this.#checkpoints = new CheckpointFile(parts.checkpointsDirectory, options.name);
     this.#connection = this.#connect();
-    this.#buffer = new Uint8Array(parts.maxFrameBytes + READ_BYTES);
-    this.#run = new Uint8Array(Math.max(RUN_BYTES_MAX, parts.maxFrameBytes + FRAME_PREFIX_BYTES));
+    this.#lines = new LineBuffer(parts.maxFrameBytes);
     this.#step();
   }
 
@@ -170,14 +162,12 @@ export class FileSource implements ConnectionSink {
     this.#hasMore = false;
     const file = this.#file ?? this.#open();
     if (file === undefined) return true;
-    if (!this.#offerLines()) return false;
+    if (!this.#offerLines(file)) return false;
     if (file.isReplaced()) return this.#changeFile();
-    const count = file.read(this.#buffer, this.#to, Math.min(READ_BYTES, this.#buffer.length - this.#to));
-    this.#to += count;
-    if (count > 0) {
+    if (this.#lines.fill(file) > 0) {
       this.#rotationSeen = false;
       this.#hasMore = true;
-      return this.#offerLines();
+      return this.#offerLines(file);
     }
     if (!file.isRotated(this.#options.path)) return true;
     // Its writer may still hold the old file open: it is finished when a whole poll brought nothing.
@@ -185,7 +175,7 @@ export class FileSource implements ConnectionSink {
       this.#rotationSeen = true;
       return true;
     }
-    return this.#offerLastLine() && this.#changeFile();
+    return this.#offerLastLine(file) && this.#changeFile();
   }
 
   /** Opens the file: the one the checkpoint speaks of, else what the path names now. */
@@ -209,8 +199,7 @@ export class FileSource implements ConnectionSink {
       return undefined;
     }
     this.#file = file;
-    this.#from = this.#to = 0;
-    this.#isSkipping = false;
+    this.#lines.clear();
     this.#rotationSeen = false;
     this.#durableBytes = file.readBytes;
     this.#savedBytes = -1;
@@ -242,77 +231,42 @@ export class FileSource implements ConnectionSink {
     this.#parts.source.closeConnection(this.#connection);
     this.#connection = this.#connect();
     this.#marks.length = 0;
-    this.#from = this.#to = 0;
-    this.#isSkipping = false;
+    this.#lines.clear();
     if (this.#file !== undefined) this.#file.readBytes = this.#durableBytes;
   }
 
   /** Offers all whole lines in the buffer. @returns `false` when there is no room. */
-  #offerLines(): boolean {
-    const file = this.#file;
+  #offerLines(file: TailedFile): boolean {
     const frames = this.#frames;
-    if (file === undefined || frames === undefined) return true;
-    const { source, maxFrameBytes, nowUs } = this.#parts;
-    const lineBytesMax = maxFrameBytes + FRAME_PREFIX_BYTES - frames.overheadBytes;
-    const bytes = this.#buffer.subarray(0, this.#to);
-    // Place in the file of the buffer's first byte.
-    const baseBytes = file.readBytes - this.#to;
+    if (frames === undefined) return true;
     for (;;) {
-      if (this.#marks.length >= MARKS_MAX * 2 || source.isBlocked(this.#connection)) return false;
-      let from = this.#from;
-      let runBytes = 0;
-      let count = 0;
-      let end = lineEnd(bytes, from, this.#to);
-      while (end >= 0 && !this.#isSkipping && end - from <= lineBytesMax) {
-        if (count > 0 && runBytes + frames.overheadBytes + end - from > RUN_BYTES_MAX) break;
-        runBytes = frames.write(this.#run, runBytes, bytes, from, end, baseBytes + from);
-        count++;
-        from = end + 1;
-        end = lineEnd(bytes, from, this.#to);
-      }
-      if (count > 0) {
-        if (!source.offer(this.#connection, this.#run, 0, runBytes, count, nowUs(), true)) return false;
-        this.#from = from;
-        this.#marks.push(this.#connection.seq, baseBytes + from);
-        continue;
-      }
-      if (!this.#skipLongLine(end, lineBytesMax, baseBytes)) break;
+      if (this.#marks.length >= MARKS_MAX * 2 || this.#parts.source.isBlocked(this.#connection)) return false;
+      const found = this.#lines.find(file, frames);
+      if (found === LINES_NONE) return true;
+      if (found === LINES_TOO_LONG) this.#parts.source.refuse(this.#connection, "bad_length");
+      else if (!this.#offerRun()) return false;
+      this.#accept(file);
     }
-    this.#buffer.copyWithin(0, this.#from, this.#to);
-    this.#to -= this.#from;
-    this.#from = 0;
-    return true;
-  }
-
-  /** Drops a line that no frame can hold, in as many pieces as it comes. @returns Whether a whole one is past. */
-  #skipLongLine(end: number, lineBytesMax: number, baseBytes: number): boolean {
-    if (end < 0) {
-      if (this.#isSkipping || this.#to - this.#from > lineBytesMax) {
-        this.#isSkipping = true;
-        this.#from = this.#to;
-      }
-      return false;
-    }
-    if (!this.#isSkipping && end - this.#from <= lineBytesMax) return false;
-    this.#isSkipping = false;
-    this.#from = end + 1;
-    const seq = this.#parts.source.refuse(this.#connection, "bad_length");
-    this.#marks.push(seq, baseBytes + this.#from);
-    return true;
   }
 
   /** The last line of a file that was rotated away has no LF and will get none. */
-  #offerLastLine(): boolean {
+  #offerLastLine(file: TailedFile): boolean {
     const frames = this.#frames;
-    const file = this.#file;
-    if (frames === undefined || file === undefined || this.#to === 0) return true;
-    const { source, nowUs } = this.#parts;
-    const baseBytes = file.readBytes - this.#to;
-    const end = frames.write(this.#run, 0, this.#buffer, 0, this.#to, baseBytes);
-    if (!source.offer(this.#connection, this.#run, 0, end, 1, nowUs(), true)) return false;
-    this.#marks.push(this.#connection.seq, file.readBytes);
-    this.#from = this.#to = 0;
+    if (frames === undefined || this.#lines.findLast(file, frames) === LINES_NONE) return true;
+    if (!this.#offerRun()) return false;
+    this.#accept(file);
     return true;
+  }
+
+  #offerRun(): boolean {
+    const { source, nowUs } = this.#parts;
+    const { run, runBytes, count } = this.#lines;
+    return source.offer(this.#connection, run, 0, runBytes, count, nowUs(), true);
+  }
+
+  #accept(file: TailedFile): void {
+    this.#lines.accept();
+    this.#marks.push(this.#connection.seq, this.#lines.place(file));
   }
 
   /** Writes the checkpoint if it has moved, at most once a second unless `isDue`. */
