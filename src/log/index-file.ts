@@ -87,17 +87,16 @@ export function readSideFile(files: Files, path: string): Uint8Array | undefined
   }
 }
 
-/** Writes the index of the segment being appended to. Lane worker only. Never throws. */
+/** Writes the index of the segment being appended to. Lane worker only. Never throws: it is only a hint. */
 export class IndexWriter {
   readonly #files: Files;
   readonly #handle: FileHandle | undefined;
   readonly #header: Uint8Array = new Uint8Array(HEADER_BYTES);
   readonly #headerWords: Int32Array = new Int32Array(this.#header.buffer);
-  #pending: IndexEntry[] = [];
+  #pending: IndexEntry[];
   #end = HEADER_BYTES;
-  #broken: boolean;
 
-  /** Replaces whatever index is there by one with `entries`. */
+  /** Begins an index with `entries`, in place of whatever is there. */
   constructor(
     files: Files,
     path: string,
@@ -113,41 +112,60 @@ export class IndexWriter {
     writeU64(words, 2, baseOffset);
     words[4] = salt.lo;
     words[5] = salt.hi;
-    try {
-      this.#handle = files.create(path);
-      this.#broken = false;
-    } catch {
-      this.#broken = true;
-    }
+    this.#handle = openOrCreate(files, path);
   }
 
   /** Remembers a batch; it is written once durable. */
   note(offset: number, position: number, receivedUsMax: number): void {
-    if (!this.#broken) this.#pending.push({ offset, position, receivedUsMax });
+    this.#pending.push({ offset, position, receivedUsMax });
   }
 
-  /** Writes what is durable now. A failure ends this index: without one, readers scan the segment. */
+  /**
+   * Writes what is durable now. Entries that cannot be written are left out, and readers scan a little more;
+   * the mark of the durable end is written anew each time.
+   */
   flush(durableOffset: number, durablePosition: number): void {
-    if (this.#broken || this.#handle === undefined) return;
+    const ready = this.#pending.filter((entry) => entry.offset < durableOffset);
+    if (ready.length > 0) {
+      this.#pending = this.#pending.filter((entry) => entry.offset >= durableOffset);
+      const bytes = encodeEntries(ready);
+      if (this.#write(bytes, this.#end)) this.#end += bytes.length;
+    }
+    writeU64(this.#headerWords, 6, durableOffset);
+    writeU64(this.#headerWords, 8, durablePosition);
+    this.#headerWords[15] = crcOf(this.#header, 0, 60);
+    this.#write(this.#header, 0);
+  }
+
+  #write(bytes: Uint8Array, position: number): boolean {
+    if (this.#handle === undefined) return false;
     try {
-      const ready = this.#pending.filter((entry) => entry.offset < durableOffset);
-      if (ready.length > 0) {
-        const bytes = encodeEntries(ready);
-        this.#files.write(this.#handle, bytes, 0, bytes.length, this.#end);
-        this.#end += bytes.length;
-        this.#pending = this.#pending.filter((entry) => entry.offset >= durableOffset);
-      }
-      writeU64(this.#headerWords, 6, durableOffset);
-      writeU64(this.#headerWords, 8, durablePosition);
-      this.#headerWords[15] = crcOf(this.#header, 0, 60);
-      this.#files.write(this.#handle, this.#header, 0, HEADER_BYTES, 0);
+      this.#files.write(this.#handle, bytes, 0, bytes.length, position);
+      return true;
     } catch {
-      this.#broken = true;
+      return false;
     }
   }
 
   close(): void {
     if (this.#handle !== undefined) this.#files.close(this.#handle);
+  }
+}
+
+/**
+ * Opens the file as it is, so that a full disk does not keep its header from being written again: old entries
+ * behind the new ones are no more than hints that the segment does not confirm.
+ */
+function openOrCreate(files: Files, path: string): FileHandle | undefined {
+  try {
+    return files.openWrite(path);
+  } catch {
+    // Not there, most likely.
+  }
+  try {
+    return files.create(path);
+  } catch {
+    return undefined;
   }
 }
 

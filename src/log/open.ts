@@ -5,7 +5,7 @@ import { fileErrorCode, type FileHandle, type Files } from "./files.ts";
 import { SEGMENT_HEADER_BYTES } from "./format.ts";
 import { readIndex } from "./index-file.ts";
 import { type RecoveredTail, recoverTail } from "./recovery.ts";
-import { ActiveSegment, type LogPlace } from "./segment.ts";
+import { ActiveSegment, createSegment, type LogPlace, removeQuietly } from "./segment.ts";
 import { listSegments, listUnfinished, segmentPath } from "./segments.ts";
 import { SegmentWindow, WINDOW_BYTES } from "./window.ts";
 
@@ -68,18 +68,10 @@ function prepare(files: Files, directory: string): number[] {
   try {
     files.makeDirectory(directory);
     const bases = listSegments(files, directory);
-    for (const path of listUnfinished(files, directory)) removeUnfinished(files, path);
+    for (const path of listUnfinished(files, directory)) removeQuietly(files, path);
     return bases;
   } catch (error) {
     throw logUnavailable(`open the log in '${directory}'`, error, fileErrorCode(error));
-  }
-}
-
-function removeUnfinished(files: Files, path: string): void {
-  try {
-    files.unlink(path);
-  } catch {
-    // Nobody reads it, and the next segment of that name replaces it.
   }
 }
 
@@ -104,37 +96,54 @@ function takeOver(
   baseOffset: number,
   tail: RecoveredTail,
 ): ActiveSegment | undefined {
-  const { files, report, options } = place;
-  const { path, salt } = window;
-  // The process before may have died between giving the segment its name and making that name durable.
-  files.syncDirectory(place.directory);
-  const { endPosition, nextOffset } = tail;
+  const { files, report, directory } = place;
   const isHeaderDamaged = window.header === undefined;
-  if (isHeaderDamaged) {
-    const bytes = SEGMENT_HEADER_BYTES;
-    report({ kind: "header", file: path, position: 0, bytes, fromOffset: baseOffset, toOffset: baseOffset });
-  }
-  const torn = tail.torn === undefined
-    ? undefined
-    : { kind: "torn", file: path, position: endPosition, ...tail.torn } as const;
-  if (nextOffset === baseOffset && (isHeaderDamaged || torn !== undefined)) {
-    // Nothing in it counts, so the whole file is put aside.
-    const keptAs = keptPath(files, path, 0);
-    files.rename(path, keptAs);
-    files.syncDirectory(place.directory);
-    if (torn !== undefined) report({ ...torn, keptAs });
-    return undefined;
-  }
-  const canGoOn = !isHeaderDamaged && salt !== undefined;
-  if (torn !== undefined) {
-    report(canGoOn ? { ...torn, keptAs: keepTorn(place, window, endPosition, torn.bytes) } : torn);
-  }
-  const handle = files.openWrite(path);
+  // The process before may have died between giving the segment its name and making that name durable.
+  files.syncDirectory(directory);
+  const { torn, endPosition: position, nextOffset } = tail;
+  const isEmpty = nextOffset === baseOffset;
+  // A segment begun behind a damaged header ends this one: its torn bytes can stay where they are.
+  const keptAs = torn !== undefined && (isEmpty || !isHeaderDamaged)
+    ? keepTorn(place, window, isEmpty ? 0 : position, torn.bytes + (isEmpty ? position : 0))
+    : undefined;
+  let segment: ActiveSegment | undefined;
   try {
-    if (torn !== undefined && canGoOn) files.truncate(handle, endPosition);
+    segment = isEmpty && (torn !== undefined || isHeaderDamaged)
+      ? createSegment(place, { baseOffset, nextOffset, createdUs: createdUs(place, tail) })
+      : continueSegment(place, window, baseOffset, tail);
+    if (isEmpty) files.syncDirectory(directory);
+  } catch (error) {
+    // It is all still in the segment, and the next attempt makes another copy.
+    if (keptAs !== undefined) removeQuietly(files, keptAs);
+    throw error;
+  }
+  const at = { file: window.path, fromOffset: baseOffset, toOffset: baseOffset };
+  if (isHeaderDamaged) report({ kind: "header", ...at, position: 0, bytes: SEGMENT_HEADER_BYTES });
+  if (torn !== undefined) {
+    report({ kind: "torn", ...at, position, ...torn, ...(keptAs === undefined ? {} : { keptAs }) });
+  }
+  return segment;
+}
+
+function createdUs(place: LogPlace, tail: RecoveredTail): number {
+  return Math.max(place.options.nowUs(), tail.receivedUsMax);
+}
+
+/** Makes the segment's events durable, and gets it ready to be appended to if its header allows. */
+function continueSegment(
+  place: LogPlace,
+  window: SegmentWindow,
+  baseOffset: number,
+  tail: RecoveredTail,
+): ActiveSegment | undefined {
+  const { files, options } = place;
+  const salt = window.header?.salt;
+  const handle = files.openWrite(window.path);
+  try {
+    if (tail.torn !== undefined && salt !== undefined) files.truncate(handle, tail.endPosition);
     rewrite(files, window, handle, tail);
     files.sync(handle);
-    if (canGoOn) {
+    if (salt !== undefined) {
       files.preallocate(handle, options.segmentBytes);
       return new ActiveSegment(place, handle, { ...tail, baseOffset, salt });
     }
@@ -142,7 +151,6 @@ function takeOver(
     files.close(handle);
     throw error;
   }
-  // A segment begun behind it ends it; its torn bytes can stay where they are.
   files.close(handle);
   return undefined;
 }
@@ -179,10 +187,13 @@ function keepTorn(place: LogPlace, window: SegmentWindow, position: number, byte
       done += length;
     }
     files.sync(handle);
+    files.syncDirectory(directory);
+  } catch (error) {
+    removeQuietly(files, path);
+    throw error;
   } finally {
     files.close(handle);
   }
-  files.syncDirectory(directory);
   return path;
 }
 

@@ -174,11 +174,11 @@ export function createSegment(
   return new ActiveSegment(place, handle, { ...segment, salt, endPosition, entries: [] });
 }
 
-/** Removes a file that nothing depends on; if that fails, the next `open` tries again. */
-function removeQuietly(files: Files, path: string): void {
+/** Removes a file that nothing depends on: one that cannot be removed is left behind, and harms nobody. */
+export function removeQuietly(files: Files, path: string): void {
   try {
     files.unlink(path);
   } catch {
-    // Left behind under a name that nobody reads.
+    // Nobody reads it. An unfinished segment is tried again by the next `open`.
   }
 }

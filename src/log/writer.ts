@@ -11,7 +11,7 @@
  */
 
 import { EscError } from "../errors.ts";
-import { type DamageReport, logUnavailable } from "./damage.ts";
+import { type DamageReport, type LogDamage, logUnavailable } from "./damage.ts";
 import { carryOver } from "./carry-over.ts";
 import { fileErrorCode, type FileHandle, type Files } from "./files.ts";
 import { LOG_BATCH_BYTES_MAX, LOG_BATCH_HEADER_BYTES, type Salt, writeBatchHeader } from "./format.ts";
@@ -84,8 +84,8 @@ export class LogWriter {
   }
 
   /** Finds the end of the log and gets a segment to write to. */
-  #open(): void {
-    const opened = openLastSegment(this.#place);
+  #open(place: LogPlace = this.#place): void {
+    const opened = openLastSegment(place);
     this.#ledger = new SegmentLedger(this.#place, opened.sealed);
     this.#segment = opened.segment;
     this.#next = opened.nextOffset;
@@ -299,9 +299,11 @@ export class LogWriter {
   /** Opens once more what could be read but not be written. What it held then need not be whole any more. */
   #reopen(): void {
     const next = this.#next;
-    this.#open();
-    if (this.#next >= next) return;
     const { directory, report } = this.#place;
+    // Damage was reported by the first attempt, and would be by each of them.
+    const isNews = (damage: LogDamage) => damage.kind === "torn" || damage.kind === "lost";
+    this.#open({ ...this.#place, report: (damage) => isNews(damage) && report(damage) });
+    if (this.#next >= next) return;
     report({ kind: "lost", file: directory, position: 0, bytes: 0, fromOffset: this.#next, toOffset: next });
   }
 

@@ -74,6 +74,8 @@ export class SimDisk implements Files {
   failsAtCall = 0;
   /** The call, counted from now, in the middle of which the machine stops; 0: none. */
   stopsAtCall = 0;
+  /** Files whose calls succeed while the machine runs. */
+  reliablePaths = /^$/;
   /** Whether `preallocate()` works on this disk. */
   canPreallocate = true;
 
@@ -189,7 +191,7 @@ export class SimDisk implements Files {
     const part = bytes.slice(at, at + length);
     const room = this.capacityBytes - this.usedBytes() + Math.max(0, inode.seen.length - position);
     const wasStopped = this.#isStopped;
-    if (length > room || this.#fails()) {
+    if (length > room || this.#fails(path)) {
       if (wasStopped) throw fileError("ESTOPPED", "write", path);
       // A prefix arrives, as with a real full disk.
       const fit = this.#random.below(Math.max(1, Math.min(room, length)));
@@ -201,7 +203,7 @@ export class SimDisk implements Files {
 
   sync(handle: FileHandle): void {
     const { inode, path } = this.#openForWriting(handle);
-    if (this.#fails()) {
+    if (this.#fails(path)) {
       // A machine that stops has not told the disk to forget anything.
       if (!this.#isStopped) this.#failSync(inode);
       throw fileError("EIO", "sync", path);
@@ -216,9 +218,9 @@ export class SimDisk implements Files {
   }
 
   preallocate(handle: FileHandle, size: number): boolean {
-    const { inode } = this.#openForWriting(handle);
+    const { inode, path } = this.#openForWriting(handle);
     if (!this.canPreallocate) return false;
-    if (this.#fails()) return false;
+    if (this.#fails(path)) return false;
     const growth = size - inode.seen.length;
     if (growth > this.capacityBytes - this.usedBytes()) return false;
     if (growth > 0) this.#change(inode, { position: size, bytes: undefined });
@@ -294,8 +296,9 @@ export class SimDisk implements Files {
     return open;
   }
 
-  #fails(): boolean {
+  #fails(path: string): boolean {
     if (this.#isStopped) return true;
+    if (this.reliablePaths.test(path)) return false;
     if (this.stopsAtCall > 0 && --this.stopsAtCall === 0) {
       this.#isStopped = true;
       return true;
@@ -305,7 +308,7 @@ export class SimDisk implements Files {
   }
 
   #mayFail(action: string, path: string): void {
-    if (this.#fails()) throw fileError("EIO", action, path);
+    if (this.#fails(path)) throw fileError("EIO", action, path);
   }
 
   #change(inode: Inode, change: PendingWrite): void {

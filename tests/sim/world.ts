@@ -93,6 +93,8 @@ export class SimWorld {
     this.disk.canPreallocate = this.#random.chance(0.8);
     this.#files = parts.files(this.disk);
     this.#mayFlip = this.#random.chance(0.2);
+    // With a flipped bit, only the index can tell the last durable batches from a torn tail.
+    if (this.#mayFlip) this.disk.reliablePaths = /\.idx$/;
     this.#mayRetain = this.#random.chance(0.3);
     this.#options = {
       directory: DIRECTORY,
@@ -271,7 +273,6 @@ export class SimWorld {
 
   /** Side files are hints: they may vanish or hold anything. */
   #spoilSideFile(): void {
-    // With damage in the log, the index is what tells it from a torn tail.
     if (this.#mayFlip) return;
     const paths = this.disk.paths().filter((path) => path.endsWith(".idx") || path.endsWith(".ids"));
     if (paths.length === 0) return;
