@@ -54,6 +54,8 @@ export class BinanceScanner {
   /** The instrument of the message before: streams come in bursts of one symbol. */
   #lastInstrument: Instrument | undefined;
   #at = 0;
+  /** Where the symbol's text begins, with its quote. */
+  #symbolAt = 0;
 
   constructor(instruments: InstrumentTable, message: MarketMessage) {
     this.#instruments = instruments;
@@ -62,8 +64,10 @@ export class BinanceScanner {
 
   /** Fills the message and answers `true`, or leaves the text to JSON.parse. Levels and prices are checked as there. */
   scan(text: string, receivedUs: number): boolean {
+    if (text.includes("\\")) return false; // an escape, or not JSON at all
     let at = 1;
-    if (text.startsWith(STREAM_PREFIX)) {
+    const isCombined = text.startsWith(STREAM_PREFIX);
+    if (isCombined) {
       const end = text.indexOf('"', STREAM_PREFIX.length);
       if (!text.startsWith(DATA_PREFIX, end)) return false;
       at = end + DATA_PREFIX.length;
@@ -80,7 +84,9 @@ export class BinanceScanner {
       receivedUs,
     );
     this.#at = at;
-    return this.#scanFields(text, kind) && this.#isComplete(kind);
+    if (!this.#scanFields(text, kind)) return false;
+    if (isCombined && text.charCodeAt(this.#at++) !== CLOSE_OBJECT) return false;
+    return this.#at === text.length && this.#isComplete(kind);
   }
 
   /** The symbol comes after other fields, but scales are needed from the first number on: look ahead for it. */
@@ -88,6 +94,7 @@ export class BinanceScanner {
     const key = text.indexOf('"s":"', from);
     if (key === -1) return undefined;
     const start = key + 5;
+    this.#symbolAt = start - 1;
     const last = this.#lastInstrument;
     if (last !== undefined) {
       const end = start + last.venueSymbol.length;
@@ -127,9 +134,10 @@ export class BinanceScanner {
   #scanField(text: string, key: number, kind: number): boolean {
     const message = this.#message;
     switch (key) {
+      case LOWER_S: // a second one would be another instrument's
+        return this.#at === this.#symbolAt && this.#skipString(text);
       case LOWER_E:
-      case LOWER_S:
-        return this.#skipString(text);
+        return kindOfEvent(text, this.#at + 1) === kind && this.#skipString(text);
       case UPPER_E: {
         const timeMs = this.#integer(text);
         // The matching engine's time, where there is one, is the better one and comes from "T".
@@ -226,7 +234,8 @@ export class BinanceScanner {
   #integer(text: string): number {
     let at = this.#at;
     let code = text.charCodeAt(at);
-    if (code < ZERO || code > NINE) return -1;
+    if (!(code >= ZERO && code <= NINE)) return -1;
+    if (code === ZERO && text.charCodeAt(at + 1) >= ZERO && text.charCodeAt(at + 1) <= NINE) return -1; // not JSON
     let value = 0;
     while (code >= ZERO && code <= NINE) {
       value = value * 10 + (code - ZERO);
@@ -255,11 +264,11 @@ export class BinanceScanner {
     return true;
   }
 
-  /** Past a string; those with escapes are left to JSON.parse. */
+  /** Past a string. */
   #skipString(text: string): boolean {
     if (text.charCodeAt(this.#at) !== QUOTE) return false;
     const end = text.indexOf('"', this.#at + 1);
-    if (end === -1 || text.charCodeAt(end - 1) === 92) return false;
+    if (end === -1) return false;
     this.#at = end + 1;
     return true;
   }

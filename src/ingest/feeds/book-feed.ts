@@ -151,10 +151,10 @@ export class BookFeed {
 
   #takeSnapshot(message: MarketMessage): void {
     const { book, instrument } = this;
-    const first = this.#buffer.first();
-    if (first !== undefined && this.#rule.covers?.(message.lastId, first) === false) {
+    const tooNew = this.#buffer.firstNotCovered(this.#rule, message.lastId);
+    if (tooNew !== undefined) {
       this.#snapshotAsked = false;
-      return this.#fail("snapshot_too_old", message, first.lastId, message.lastId);
+      return this.#fail("snapshot_too_old", message, tooNew.lastId, message.lastId);
     }
     book.useScales(instrument.priceScale, instrument.qtyScale);
     book.load(message.bids, message.asks);
@@ -223,7 +223,7 @@ export class BookFeed {
       if (verdict === "ignore") {
         this.ignoredCount++;
       } else if (verdict === "gap") {
-        // The snapshot is older than the buffer: keep the buffer and ask again.
+        // A hole within the buffer: what comes after it waits for a newer snapshot.
         this.#buffer.putBack(update);
         return this.#fail("gap_detected", update, this.#last.lastId, update.firstId);
       } else {

@@ -3,6 +3,7 @@ import type { LevelColumns } from "../../book/levels.ts";
 import { pow10 } from "../../book/decimal.ts";
 import type { Instrument } from "../../market/instrument.ts";
 import type { MarketMessage } from "../../market/message.ts";
+import type { SequenceRule } from "./sequence.ts";
 
 /** One update that owns its levels. */
 export class BufferedUpdate {
@@ -54,8 +55,15 @@ export class JoinBuffer {
     return this.#updates.length;
   }
 
-  first(): BufferedUpdate | undefined {
-    return this.#updates[0];
+  /** The update that shows a snapshot of that id to be too old to join, or `undefined` when it may. */
+  firstNotCovered(rule: SequenceRule, snapshotId: number): BufferedUpdate | undefined {
+    const first = this.#updates[0];
+    if (first !== undefined && rule.covers?.(snapshotId, first) === false) return first;
+    for (const update of this.#updates) {
+      const verdict = rule.join(update, snapshotId);
+      if (verdict !== "ignore") return verdict === "gap" ? update : undefined;
+    }
+    return undefined;
   }
 
   /** Copies a message to the end; `false` when the buffer is full. */
