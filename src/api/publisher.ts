@@ -7,7 +7,8 @@
  */
 import type { ErrorCode } from "../errors.ts";
 import { encodeFrame, eventProblem, type OutgoingEvent } from "../event/encode.ts";
-import { LISTENERS, PRIORITY_BATCH, type RejectReason, TOPIC_BYTES_MAX } from "../event/frame.ts";
+import { hasId } from "../event/ext.ts";
+import { type Listener, PRIORITY_BATCH, type RejectReason, TOPIC_BYTES_MAX } from "../event/frame.ts";
 import { type AcksName, RUN_BYTES_MAX } from "../event/run.ts";
 import type { Connection, ConnectionSink, Source } from "../ingest/source.ts";
 import { verdictReport } from "../ingest/verdict.ts";
@@ -41,11 +42,12 @@ export interface PublisherOptions {
   readonly wake: () => void;
 }
 
-/** An event as the request describes it, or why it is none. */
-export type Submission = OutgoingEvent | { readonly problem: string };
+/** An event as the request describes it, a frame that was checked before, or why it is no event. */
+export type Submission = OutgoingEvent | { readonly frame: Uint8Array } | { readonly problem: string };
 
 export class Publisher {
   readonly #options: PublisherOptions;
+  #isClosed = false;
   #pending = 0;
   /** Connections of waiting requests by destination; the newest where there are several. */
   readonly #waiting = new Map<string, Connection>();
@@ -54,21 +56,40 @@ export class Publisher {
     this.#options = options;
   }
 
+  /** Requests that wait for a verdict. */
+  get pendingCount(): number {
+    return this.#pending;
+  }
+
+  /** Refuses everything from now on; what waits goes on. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
   /**
    * Publishes events in their order and waits for their verdicts.
    *
    * @param acks `none`: settles as soon as all are in the ring.
+   * @param listener Where they came from, for the counters.
    * @returns One outcome an event, in the same order. An event whose verdict did not come in time is
    *   answered `TIMEOUT`: it may still be stored, so send it again with a message id.
    */
-  publish(submissions: readonly Submission[], acks: AcksName): Promise<readonly PublishOutcome[]> {
+  publish(
+    submissions: readonly Submission[],
+    acks: AcksName,
+    listener: Listener = "http",
+  ): Promise<readonly PublishOutcome[]> {
     const { source } = this.#options;
+    if (this.#isClosed) {
+      const outcome = refused("SHUTTING_DOWN", "The server is shutting down");
+      return Promise.resolve(submissions.map(() => outcome));
+    }
     const destination = destinationOf(submissions[0]);
     const earlier = this.#waiting.get(destination);
     // What goes the same way would wait behind a full lane, too.
     const isFull = this.#pending >= PENDING_MAX || (earlier !== undefined && source.isBlocked(earlier));
     const request = new PublishRequest(submissions, this.#options);
-    const connection = isFull ? undefined : source.openConnection("http", acks, request);
+    const connection = isFull ? undefined : source.openConnection(listener, acks, request);
     if (connection === undefined) {
       const outcome = refused("QUEUE_FULL", "The queue is full: send the events again later");
       return Promise.resolve(submissions.map(() => outcome));
@@ -85,7 +106,7 @@ export class Publisher {
 
 /** What decides where an event goes, as far as it is known here: topic and priority. */
 function destinationOf(submission: Submission | undefined): string {
-  if (submission === undefined || "problem" in submission) return "";
+  if (submission === undefined || !("topic" in submission)) return "";
   return `${submission.priority ?? PRIORITY_BATCH} ${submission.topic}`;
 }
 
@@ -169,22 +190,23 @@ class PublishRequest implements ConnectionSink {
     for (const [place, submission] of this.#submissions.entries()) {
       const problem = this.#problemOf(submission);
       if (problem !== undefined || "problem" in submission) {
-        source.countRejected(LISTENERS.indexOf("http"), reasonOf(submission), 1);
+        source.countRejected(connection.listener, reasonOf(submission), 1);
         this.#outcomes[place] = refused("BAD_EVENT", problem ?? "Not an event");
         continue;
       }
-      const frame = encodeFrame(submission);
+      const frame = "frame" in submission ? submission.frame : encodeFrame(submission);
       if (runBytes + frame.length > RUN_BYTES_MAX) await flush();
       frames.push(frame);
       places.push(place);
       runBytes += frame.length;
-      hasIds ||= submission.id !== undefined;
+      hasIds ||= hasId(frame, 0);
     }
     await flush();
   }
 
   #problemOf(submission: Submission): string | undefined {
     if ("problem" in submission) return submission.problem;
+    if ("frame" in submission) return undefined;
     return eventProblem(submission, this.#options.maxFrameBytes);
   }
 
@@ -234,7 +256,7 @@ function refused(code: ErrorCode, message: string): PublishOutcome {
 
 /** The counter a refused event belongs to. */
 function reasonOf(submission: Submission): RejectReason {
-  if ("problem" in submission) return "bad_ext";
+  if (!("topic" in submission)) return "bad_ext";
   const topicBytes = Buffer.byteLength(submission.topic);
   if (topicBytes < 1 || topicBytes > TOPIC_BYTES_MAX) return "bad_topic_length";
   if (!submission.topic.isWellFormed()) return "bad_topic_utf8";

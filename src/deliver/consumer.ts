@@ -9,20 +9,11 @@
  *
  *     position on disk ≤ position in memory ≤ confirmed by the consumer
  */
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { EscError } from "../errors.ts";
 import { syncDirectory } from "../system/directory-sync.ts";
+import { replaceFile } from "./replace-file.ts";
 import { BadRequest, isConsumerName, type Positions, readPositions } from "./request.ts";
 
 /** How long a confirmed position may wait for its write. */
@@ -148,16 +139,8 @@ export class ConsumerStore {
   }
 
   #write(name: string, entry: Entry): void {
-    const path = this.#pathOf(name);
-    const text = JSON.stringify({ consumer: name, updated_us: entry.updatedUs, offsets: entry.offsets });
-    const file = openSync(`${path}.new`, "w", 0o600);
-    try {
-      writeFileSync(file, text);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(`${path}.new`, path);
+    const { updatedUs, offsets } = entry;
+    replaceFile(this.#pathOf(name), JSON.stringify({ consumer: name, updated_us: updatedUs, offsets }));
   }
 
   #load(file: string): void {

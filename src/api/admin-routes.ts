@@ -1,0 +1,123 @@
+/** Looking at and steering the engine: topics, consumers, configuration, control. */
+import type { ConsumerPosition } from "../deliver/consumer.ts";
+import { shardKey } from "../deliver/request.ts";
+import type { ApiContext } from "./context.ts";
+import { parsePatterns } from "./event-routes.ts";
+import { problemOf } from "./problem.ts";
+import { type ApiRequest, checkQuery, json, type Route } from "./route.ts";
+import {
+  consumersDeleteQuery,
+  consumersSchema,
+  deletedSchema,
+  pipelineSchema,
+  problemSchema,
+  reloadSchema,
+  topicsQuery,
+  topicsSchema,
+} from "./schemas.ts";
+import { z } from "zod";
+
+export function adminRoutes(context: ApiContext): Route[] {
+  const { engine } = context;
+  const steer = (verb: "pause" | "resume" | "drain", summary: string): Route => ({
+    method: "POST",
+    path: `/api/v1/control/${verb}`,
+    summary,
+    tag: "control",
+    responses: { 200: { description: "The pipeline after it", schema: pipelineSchema } },
+    handle: () => {
+      engine[verb]();
+      return json(engine.pipeline());
+    },
+  });
+  return [
+    {
+      method: "GET",
+      path: "/api/v1/topics",
+      summary: "Topics seen since start, busiest first",
+      tag: "events",
+      query: topicsQuery,
+      responses: { 200: { description: "The topics", schema: topicsSchema } },
+      handle: (call) => listTopics(context, call),
+    },
+    {
+      method: "GET",
+      path: "/api/v1/consumers",
+      summary: "Durable consumers and how far behind they are",
+      tag: "consumers",
+      responses: { 200: { description: "The consumers", schema: consumersSchema } },
+      handle: () =>
+        json({ consumers: engine.consumers.list().map((position) => withLag(context, position)) }),
+    },
+    {
+      method: "DELETE",
+      path: "/api/v1/consumers",
+      summary: "Forget a durable consumer's position",
+      tag: "consumers",
+      query: consumersDeleteQuery,
+      responses: {
+        200: { description: "Forgotten", schema: deletedSchema },
+        404: { description: "There is none of that name", schema: problemSchema },
+      },
+      handle: (call) => {
+        const query = checkQuery(consumersDeleteQuery, call.url);
+        if (query.response) return query.response;
+        const { name } = query.value;
+        if (engine.consumers.delete(name)) return json({ deleted: 1 });
+        return problemOf("NOT_FOUND", `Consumer "${name.slice(0, 100)}" does not exist`);
+      },
+    },
+    {
+      method: "GET",
+      path: "/api/v1/config",
+      summary: "The configuration in effect, secrets hidden",
+      tag: "control",
+      responses: { 200: { description: "The configuration", schema: z.record(z.string(), z.unknown()) } },
+      handle: () => json(engine.effectiveConfig()),
+    },
+    steer("pause", "Stop processing; what comes in waits in the queues"),
+    steer("resume", "Go on processing"),
+    steer("drain", "Stop accepting, finish everything accepted, end"),
+    {
+      method: "POST",
+      path: "/api/v1/control/reload",
+      summary: "Read the configuration again",
+      tag: "control",
+      responses: {
+        200: { description: "What was taken over", schema: reloadSchema },
+        400: { description: "The configuration is not valid; nothing was changed", schema: problemSchema },
+      },
+      handle: async () => {
+        const { applied, needsRestart } = await engine.reload();
+        return json({ applied, needs_restart: needsRestart });
+      },
+    },
+  ];
+}
+
+function listTopics({ engine }: ApiContext, call: ApiRequest): Response {
+  const query = checkQuery(topicsQuery, call.url);
+  if (query.response) return query.response;
+  const patterns = parsePatterns(query.value.match);
+  if (patterns.response) return patterns.response;
+  const found = engine.topics().filter(({ topic }) => patterns.value.firstMatchOf(topic) >= 0);
+  const topics = found.toSorted((a, b) => b.events - a.events).slice(0, query.value.limit);
+  return json({
+    topics: topics.map(({ topic, lane, events, receivedUs }) => ({
+      topic,
+      lane,
+      events,
+      last_received_us: receivedUs,
+    })),
+    total: found.length,
+  });
+}
+
+function withLag({ engine, tails }: ApiContext, { name, offsets, updatedUs }: ConsumerPosition) {
+  let lag = 0;
+  for (const info of engine.shards) {
+    const offset = offsets[shardKey(info.lane, info.shard)];
+    if (offset !== undefined) lag += Math.max(0, tails.visibleOffset(info.index) - offset);
+  }
+  return { name, updated_us: updatedUs, offsets, lag };
+}

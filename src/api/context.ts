@@ -1,0 +1,17 @@
+/** What the routes share. */
+import type { DeliveryMeters } from "../deliver/subscription.ts";
+import type { ShardTails } from "../deliver/tail.ts";
+import type { EngineView } from "./engine-view.ts";
+import type { Publisher } from "./publisher.ts";
+import type { Turns } from "./turns.ts";
+
+export interface ApiContext {
+  readonly engine: EngineView;
+  readonly publisher: Publisher;
+  /** All logs as main reads them: queries and subscriptions. */
+  readonly tails: ShardTails;
+  readonly turns: Turns;
+  readonly meters: DeliveryMeters;
+  /** Largest request body. */
+  readonly maxBodyBytes: number;
+}

@@ -1,0 +1,35 @@
+/** The one table of all routes. */
+import { adminRoutes } from "./admin-routes.ts";
+import type { ApiContext } from "./context.ts";
+import { dlqRoutes } from "./dlq-routes.ts";
+import { eventRoutes } from "./event-routes.ts";
+import { healthRoutes } from "./health-routes.ts";
+import { openApiDocument } from "./openapi.ts";
+import { publishRoutes } from "./publish-routes.ts";
+import { json, type Route } from "./route.ts";
+import { problemSchema } from "./schemas.ts";
+import { subscribeRoutes, type Upgrade } from "./subscribe-routes.ts";
+import { z } from "zod";
+
+/** Everything the server answers, `/openapi.json` included. */
+export function apiRoutes(context: ApiContext, upgrade: Upgrade): readonly Route[] {
+  const routes: Route[] = [
+    ...healthRoutes(context),
+    ...publishRoutes(context),
+    ...eventRoutes(context),
+    ...subscribeRoutes(context, upgrade),
+    ...dlqRoutes(context),
+    ...adminRoutes(context),
+  ];
+  let document: unknown;
+  routes.push({
+    method: "GET",
+    path: "/openapi.json",
+    summary: "This description",
+    tag: "health",
+    responses: { 200: { description: "OpenAPI 3.1", schema: z.record(z.string(), z.unknown()) } },
+    // Made when it is first asked for: most servers never are.
+    handle: () => json(document ??= openApiDocument(routes, context.engine.version, problemSchema)),
+  });
+  return routes;
+}

@@ -1,0 +1,63 @@
+/** `/api/v1/stats` and `/metrics` from one snapshot. */
+import type { z } from "zod";
+import { REJECT_REASONS } from "../event/frame.ts";
+import { exposeMetrics } from "../metrics/expose.ts";
+import { readProcessUsage } from "../metrics/process-usage.ts";
+import { type LaneSnapshot, takeSnapshot, total } from "../metrics/snapshot.ts";
+import type { EngineView, LaneState } from "./engine-view.ts";
+import type { statsSchema } from "./schemas.ts";
+
+export type Stats = z.infer<typeof statsSchema>;
+
+/** Counters since start: monotonic and exact. */
+export function readStats(engine: EngineView): Stats {
+  const snapshot = takeSnapshot(engine.meters);
+  const { lanes, dlq } = snapshot;
+  const sum = (count: (lane: LaneSnapshot) => number) => total(lanes.map(count));
+  return {
+    uptime_s: uptimeSeconds(engine),
+    events: {
+      received: total(snapshot.received),
+      accepted: sum((lane) => lane.accepted),
+      durable: sum((lane) => lane.durable),
+      processed: sum((lane) => lane.processed),
+      dropped: sum((lane) => total(lane.dropped)),
+      rejected: total(snapshot.rejected),
+      duplicates: sum((lane) => lane.duplicates),
+      dlq: dlq?.accepted ?? 0,
+    },
+    lanes: Object.fromEntries(lanes.map((lane) => [lane.name, laneStats(lane, engine.laneState(lane.name))])),
+    rejected: Object.fromEntries(
+      REJECT_REASONS.map((reason, index) => [reason, snapshot.rejected[index] ?? 0]),
+    ) as Stats["rejected"],
+    pipeline: engine.pipeline(),
+  };
+}
+
+function laneStats(lane: LaneSnapshot, state: LaneState): Stats["lanes"][string] {
+  return {
+    depth: total(lane.shards.map((shard) => shard.depthBytes)),
+    capacity: total(lane.shards.map((shard) => shard.capacityBytes)),
+    shards: lane.shards.map((shard) => ({
+      first_offset: shard.firstOffset,
+      next_offset: shard.nextOffset,
+      durable_offset: shard.durableOffset,
+    })),
+    state: lane.shards.some((shard) => shard.isFailed) ? "failed" : state,
+    p50_us: lane.latencies.append.percentile(50),
+    p99_us: lane.latencies.append.percentile(99),
+  };
+}
+
+/** The Prometheus page. */
+export function readMetrics(engine: EngineView): string {
+  return exposeMetrics(takeSnapshot(engine.meters), {
+    pipelineState: engine.pipeline().state,
+    version: engine.version,
+    usage: readProcessUsage(engine.threadNames()),
+  });
+}
+
+export function uptimeSeconds(engine: EngineView): number {
+  return Math.max(0, Math.round(Date.now() - engine.startedMs) / 1000);
+}

@@ -1,0 +1,320 @@
+/**
+ * WebSocket clients: JSON in text messages, the frames of docs/protocol.md in binary ones. A client may
+ * use both; each kind is answered in its own kind.
+ *
+ * Text, client → server: {"type": "subscribe" | "confirm" | "publish" | "ping", …}
+ *       server → client: {"type": "event" | "subscribed" | "published" | "pong" | "error", …}
+ *
+ * Events are read from the log only while the socket's buffer is short; a client that lets its answers
+ * pile up is disconnected.
+ */
+import type { ServerWebSocket, WebSocketHandler } from "bun";
+import { BadRequest, readConfirm, readSubscription, type SubscriptionRequest } from "../deliver/request.ts";
+import type { EventView } from "../deliver/subscription.ts";
+import { Subscriptions } from "../deliver/subscriptions.ts";
+import { eventsTargetBytesMin } from "../deliver/events-frame.ts";
+import { localConsumers } from "../deliver/consumer-link.ts";
+import type { ErrorCode } from "../errors.ts";
+import { FrameScanner } from "../event/scan.ts";
+import { Session } from "../ingest/session.ts";
+import type { SessionContext, SessionSocket } from "../ingest/session-context.ts";
+import { parseJson } from "./body.ts";
+import type { ApiContext } from "./context.ts";
+import { jsonEvent } from "./event-json.ts";
+import { resultOf, submissionOf } from "./publish-routes.ts";
+import { acksQuery } from "./schemas.ts";
+import type { Participant } from "./turns.ts";
+
+export const WEBSOCKETS_MAX = 4096;
+/** Above this nothing more is read from the log for the client. */
+const BUFFER_BYTES_SOFT = 512 * 1024;
+/** Above this the client has ignored its answers for too long. */
+const BUFFER_BYTES_MAX = 16 * 1024 * 1024;
+/** Binary messages kept while a lane is full: the runtime cannot stop reading a WebSocket. */
+const PAUSED_BYTES_MAX = 16 * 1024 * 1024;
+const TURN_LIMITS = { countMax: 256, bytesMax: 256 * 1024 };
+
+/** What hangs on a socket. */
+export interface SocketData {
+  /** Made by the request's query. */
+  readonly request: SubscriptionRequest | undefined;
+  client?: WebSocketClient;
+}
+
+/** All WebSocket clients of the server. */
+export class WebSockets implements Participant {
+  readonly context: ApiContext;
+  readonly session: SessionContext;
+  readonly #clients = new Set<WebSocketClient>();
+
+  constructor(context: ApiContext) {
+    this.context = context;
+    const { engine, turns, meters } = context;
+    this.session = {
+      source: engine.source,
+      scanner: new FrameScanner(engine.maxFrameBytes),
+      maxFrameBytes: engine.maxFrameBytes,
+      serverVersion: engine.version,
+      nowUs: meters.nowUs,
+      wake: () => turns.wake(),
+      openSubscriptions: (session) =>
+        this.openSubscriptions((problem) =>
+          session.sendError({ code: "BAD_CONTROL", message: problem.message })
+        ),
+      pumpTarget: new Uint8Array(eventsTargetBytesMin(engine.maxFrameBytes)),
+      stalled: new Set(),
+      ending: new Set(),
+      onGone: () => {},
+    };
+  }
+
+  get isFull(): boolean {
+    return this.#clients.size >= WEBSOCKETS_MAX;
+  }
+
+  /** Whether sessions wait for something that rings no bell: room in the ring, or a deadline. */
+  get isWaiting(): boolean {
+    return this.session.stalled.size > 0 || this.session.ending.size > 0;
+  }
+
+  turn(): boolean {
+    for (const session of this.session.stalled) session.retry();
+    for (const session of this.session.ending) session.advanceEnd();
+    let more = false;
+    for (const client of this.#clients) more = client.pump() || more;
+    return more;
+  }
+
+  /** What `Bun.serve` calls. */
+  handlers(): WebSocketHandler<SocketData> {
+    return {
+      maxPayloadLength: Math.max(this.context.maxBodyBytes, this.session.maxFrameBytes + 4),
+      backpressureLimit: BUFFER_BYTES_MAX * 2,
+      idleTimeout: 120,
+      sendPings: true,
+      open: (socket) => {
+        const client = new WebSocketClient(this, socket);
+        socket.data.client = client;
+        this.#clients.add(client);
+        if (socket.data.request) client.subscribe(socket.data.request);
+      },
+      message: (socket, message) => {
+        if (typeof message === "string") socket.data.client?.receiveText(message);
+        else socket.data.client?.receiveBinary(message);
+      },
+      drain: (socket) => socket.data.client?.drained(),
+      close: (socket) => {
+        const { client } = socket.data;
+        if (client === undefined) return;
+        this.#clients.delete(client);
+        client.closed();
+      },
+    };
+  }
+
+  /** Subscriptions of one client. @param refuse Is told of one that could not be opened. */
+  openSubscriptions(refuse: (problem: BadRequest, id: string) => void): Subscriptions {
+    const { engine, tails, meters, turns } = this.context;
+    return new Subscriptions({
+      tails,
+      meters,
+      consumers: localConsumers(engine.consumers),
+      onReady: () => turns.wake(),
+      onRefused: (id, problem) => refuse(problem, id),
+      onCountChange: (by) => turns.countSubscriptions(by),
+    });
+  }
+
+  /** No more events from anybody: what was sent is acknowledged, then those connections close. */
+  quiesce(): void {
+    for (const client of this.#clients) client.quiesce();
+  }
+
+  /** Says goodbye to everybody. */
+  close(): void {
+    for (const client of this.#clients) client.end();
+  }
+}
+
+export class WebSocketClient {
+  readonly #sockets: WebSockets;
+  readonly #socket: ServerWebSocket<SocketData>;
+  #subscriptions: Subscriptions | undefined;
+  #session: Session | undefined;
+  #pausedBytes = -1;
+
+  constructor(sockets: WebSockets, socket: ServerWebSocket<SocketData>) {
+    this.#sockets = sockets;
+    this.#socket = socket;
+  }
+
+  /** Opens a subscription whose events come as JSON. */
+  subscribe(request: SubscriptionRequest): void {
+    this.#subscriptions ??= this.#sockets.openSubscriptions((problem, id) => this.#refuse(problem, { id }));
+    const problem = this.#subscriptions.subscribe(request);
+    if (problem) this.#refuse(problem, { id: request.id });
+    else this.#send({ type: "subscribed", id: request.id });
+  }
+
+  receiveText(message: string): void {
+    const parsed = parseJson(Buffer.from(message));
+    if ("problem" in parsed) return this.#error("USAGE", parsed.problem, {});
+    const { value } = parsed;
+    if (typeof value !== "object" || value === null || Array.isArray(value) || !("type" in value)) {
+      return this.#error("USAGE", 'A message is a JSON object with a "type"', {});
+    }
+    const fields: Record<string, unknown> = { ...value };
+    switch (fields["type"]) {
+      case "subscribe":
+        return this.#subscribeBy(fields);
+      case "confirm":
+        return this.#confirmBy(fields);
+      case "publish":
+        return void this.#publishBy(fields);
+      case "ping":
+        return this.#send({ type: "pong" });
+      default:
+        return this.#error("USAGE", "type is not subscribe, confirm, publish or ping", {});
+    }
+  }
+
+  receiveBinary(message: Uint8Array): void {
+    this.#session ??= this.#openSession();
+    if (this.#session === undefined) return;
+    if (this.#pausedBytes >= 0) {
+      this.#pausedBytes += message.length;
+      if (this.#pausedBytes > PAUSED_BYTES_MAX) {
+        this.#socket.close(1013, "The lane is full: wait for acknowledgements");
+        return;
+      }
+    }
+    this.#session.receive(message);
+  }
+
+  /** Sends what subscribers wait for. @returns Whether more is ready now. */
+  pump(): boolean {
+    const more = this.#session?.pump() ?? false;
+    const subscriptions = this.#subscriptions;
+    if (subscriptions === undefined || this.#socket.getBufferedAmount() > BUFFER_BYTES_SOFT) return more;
+    try {
+      subscriptions.next((event, id) => this.#sendEvent(event, id), TURN_LIMITS);
+    } catch (error) {
+      // Only the file system throws here; the subscriber may come back to where it was.
+      this.#error("LOG_UNAVAILABLE", `The log cannot be read: ${error}`, {});
+      this.end();
+      return more;
+    }
+    return subscriptions.hasMore || more;
+  }
+
+  drained(): void {
+    this.#session?.drained();
+    this.#sockets.context.turns.wake();
+  }
+
+  closed(): void {
+    this.#subscriptions?.close();
+    this.#session?.socketClosed();
+  }
+
+  /** The server takes no more events. */
+  quiesce(): void {
+    const session = this.#session;
+    if (session === undefined || !session.isOpen) return;
+    session.sendError({ code: "SHUTTING_DOWN", message: "The server is shutting down" });
+    session.end();
+  }
+
+  /** The server is going down. */
+  end(): void {
+    this.#socket.close(1001, "The server is going away");
+  }
+
+  #subscribeBy(fields: Record<string, unknown>): void {
+    const request = readSubscription(fields);
+    if (request instanceof BadRequest) this.#refuse(request, { id: fields["id"] });
+    else this.subscribe(request);
+  }
+
+  #confirmBy(fields: Record<string, unknown>): void {
+    const request = readConfirm(fields);
+    if (request instanceof BadRequest) return this.#refuse(request, { id: fields["id"] });
+    if (this.#subscriptions === undefined) {
+      return this.#error("USAGE", "Nothing is subscribed", { id: request.id });
+    }
+    const problem = this.#subscriptions.confirm(request);
+    if (problem) this.#refuse(problem, { id: request.id });
+    // Room in `max_in_flight`: what waited for it can go out.
+    else this.#sockets.context.turns.wake();
+  }
+
+  async #publishBy(fields: Record<string, unknown>): Promise<void> {
+    const { type: _, ref, acks: wanted, ...event } = fields;
+    const place = ref === undefined ? {} : { ref };
+    const acks = acksQuery.safeParse(wanted === undefined ? {} : { acks: wanted });
+    if (!acks.success) return this.#error("USAGE", "acks is not none, accepted or durable", place);
+    const { publisher } = this.#sockets.context;
+    const [outcome] = await publisher.publish([submissionOf(event)], acks.data.acks, "ws");
+    if (outcome === undefined) return;
+    if (outcome.ok) this.#send({ type: "published", ...place, ...resultOf(outcome) });
+    else this.#error(outcome.code, outcome.message, place);
+  }
+
+  #sendEvent(event: EventView, id: string): void {
+    const { id: messageId, ...rest } = jsonEvent(event);
+    this.#send({
+      type: "event",
+      subscription: id,
+      ...rest,
+      ...(messageId === undefined ? {} : { id: messageId }),
+    });
+  }
+
+  #refuse(problem: BadRequest, place: object): void {
+    this.#error("USAGE", problem.message, place);
+  }
+
+  #error(code: ErrorCode, message: string, place: object): void {
+    this.#send({ type: "error", code, message, ...place });
+  }
+
+  #send(message: object): void {
+    this.#socket.sendText(JSON.stringify(message));
+    if (this.#socket.getBufferedAmount() > BUFFER_BYTES_MAX) this.#socket.terminate();
+  }
+
+  #openSession(): Session | undefined {
+    const { session: context } = this.#sockets;
+    if (context.source.freeSlots === 0) {
+      this.#socket.close(1013, "Too many connections");
+      return undefined;
+    }
+    return new Session(
+      context,
+      this.#sessionSocket(),
+      (sink) => context.source.openConnection("ws", "none", sink),
+    );
+  }
+
+  /** The socket as a session sees it. A message always holds whole frames: it is sent whole or not at all. */
+  #sessionSocket(): SessionSocket {
+    const socket = this.#socket;
+    return {
+      write: (bytes, byteOffset, byteLength) => {
+        if (socket.readyState !== WebSocket.OPEN) return -1;
+        if (socket.getBufferedAmount() > BUFFER_BYTES_SOFT) return 0;
+        // 0: dropped, the socket is gone. -1: buffered by the runtime, which is as good as sent.
+        return socket.sendBinary(bytes.subarray(byteOffset, byteOffset + byteLength)) === 0 ? -1 : byteLength;
+      },
+      pause: () => {
+        this.#pausedBytes = 0;
+      },
+      resume: () => {
+        this.#pausedBytes = -1;
+      },
+      shutdown: () => socket.close(1000),
+      end: () => socket.close(1000),
+      terminate: () => socket.terminate(),
+    };
+  }
+}
