@@ -90,7 +90,7 @@ export class Connection {
     connection.#transport = await dial(connection.#transportEvents());
     connection.sendJson(OP_HELLO, hello);
     try {
-      connection.#welcome = await withDeadline(connection.#welcomed.promise, "HELLO");
+      connection.#welcome = await withDeadline(connection.#welcomed.promise, "HELLO", ANSWER_MS_MAX);
       return connection;
     } catch (error) {
       connection.#transport.abort();
@@ -126,15 +126,18 @@ export class Connection {
   }
 
   /**
-   * Asks the server for an answer. It comes after the answers to everything sent before.
+   * Asks the server for an answer. It comes after everything sent before has been read, and after its answers.
    *
-   * @throws {EscError} `TIMEOUT` after 10 s, or why the connection ended.
+   * @param answerMsMax How long to wait; `Infinity` while a full lane may rightly hold the server up.
+   * @throws {EscError} `TIMEOUT`, or why the connection ended.
    */
-  async ping(): Promise<void> {
+  async ping(answerMsMax = ANSWER_MS_MAX): Promise<void> {
+    if (this.#ended !== undefined) throw this.#ended;
     const pong = Promise.withResolvers<void>();
     this.#pongs.push(pong);
-    this.#sendControl(OP_PING, "");
-    await withDeadline(pong.promise, "PING");
+    // A body has at least three bytes, so a PING carries one: any.
+    this.#sendControl(OP_PING, "?");
+    await withDeadline(pong.promise, "PING", answerMsMax);
   }
 
   /** Stops reading until `resume()`. */
@@ -269,15 +272,16 @@ function asEscError(error: unknown): EscError {
   return new EscError("INTERNAL", "Handling a frame of the server failed", { cause: error });
 }
 
-async function withDeadline<T>(answer: Promise<T>, question: string): Promise<T> {
+async function withDeadline<T>(answer: Promise<T>, question: string, answerMsMax: number): Promise<T> {
+  if (answerMsMax === Infinity) return await answer;
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
     late.reject(
-      new EscError("TIMEOUT", `Server did not answer ${question} within ${ANSWER_MS_MAX / 1000} s`, {
+      new EscError("TIMEOUT", `Server did not answer ${question} within ${answerMsMax / 1000} s`, {
         hint: "Check that the port is an esc TCP listener",
       }),
     );
-  }, ANSWER_MS_MAX);
+  }, answerMsMax);
   try {
     return await Promise.race([answer, late.promise]);
   } finally {

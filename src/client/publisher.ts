@@ -123,7 +123,7 @@ export class Publisher {
       this.#settleWaiter ??= Promise.withResolvers();
       await this.#settleWaiter.promise;
     }
-    if (!this.#wantsAnswers) await this.#connection?.ping();
+    if (!this.#wantsAnswers) await this.#connection?.ping(Infinity);
   }
 
   /** Offers everything encoded to the transport now. */

@@ -1,0 +1,183 @@
+/** `esc tail`: prints events as they come, or from any place in the log. */
+import { type Command, InvalidArgumentError } from "commander";
+import { Client } from "../src/client/client.ts";
+import type { EventCursor } from "../src/client/events.ts";
+import type { StartAt, Subscription } from "../src/client/subscription.ts";
+import { dialTcp } from "../src/client/tcp.ts";
+import { EscError } from "../src/errors.ts";
+import { topicLength, topicStart } from "../src/event/ext.ts";
+import { compilePatterns, patternProblem, type TopicMatcher } from "../src/event/topic.ts";
+import { type CommandContext, wholeNumber } from "./command.ts";
+import { EVENT_FORMATS, type EventFormat, EventPrinter } from "./event-printer.ts";
+import { findLogEnd, type LogEnd } from "./log-end.ts";
+import { addAddressOptions, addHttpPortOption, TCP_PORT_DEFAULT } from "./server-options.ts";
+import { parseStartAt } from "./start-at.ts";
+
+interface TailOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly httpPort: number;
+  readonly from: StartAt;
+  readonly limit: number;
+  readonly untilEnd?: boolean;
+  readonly format?: EventFormat;
+  readonly lane?: readonly string[];
+  readonly consumer?: string;
+}
+
+const EXAMPLES = `
+A pattern has "*" for one token and ">" for the rest. Text shows control characters as \\xNN; raw prints each
+payload as it is, and a line feed.
+
+Examples:
+  $ esc tail 'orders.>'                                 # live
+  $ esc tail '>' --from earliest --until-end --format raw > all.txt
+  $ esc tail market.btcusdt --from 15m --json | jq .payload
+  $ esc tail 'orders.>' --from batch/0=1200,realtime/0=7 --limit 10
+  $ esc tail 'orders.>' --consumer billing --from earliest
+  $ esc tail '>' --lane dlq --from earliest`;
+
+/** With --until-end: a shard that stays silent this long although its end was not reached is given up. */
+const SILENCE_MS_MAX = 5_000;
+
+/** Registers `esc tail`. */
+export function register(program: Command, context: CommandContext): void {
+  const command = program.command("tail")
+    .summary("print events, live or from the log")
+    .description(
+      "Print the events whose topic matches one of the patterns: as they come, or from any place in the log.",
+    )
+    .argument("<pattern...>", "topic patterns");
+  addHttpPortOption(addAddressOptions(command, `server's TCP port (default: ${TCP_PORT_DEFAULT})`))
+    .option(
+      "--from <start>",
+      "latest, earliest, a time, how long ago (15m), or lane/shard=offset,...",
+      startAt,
+      "latest",
+    )
+    .option("--limit <n>", "stop after n events", wholeNumber(1), Infinity)
+    .option("--until-end", "stop at what is the end of the log now")
+    .option("--format <format>", "text, json (one object a line) or raw", eventFormat)
+    .option("--lane <lane>", "only this lane, such as dlq; may be repeated", collect)
+    .option("--consumer <name>", "durable consumer: go on where it stopped, whatever --from says")
+    .addHelpText("after", EXAMPLES)
+    .action(async (patterns: string[], options: TailOptions) => {
+      for (const problem of patterns.map(patternProblem)) {
+        if (problem !== undefined) throw new EscError("USAGE", problem);
+      }
+      await tail(patterns, { ...options, port: options.port ?? TCP_PORT_DEFAULT }, context);
+    });
+}
+
+function startAt(text: string): StartAt {
+  return parseStartAt(text);
+}
+
+function eventFormat(text: string): EventFormat {
+  const format = EVENT_FORMATS.find((name) => name === text);
+  if (format === undefined) throw new InvalidArgumentError(`Expected one of ${EVENT_FORMATS.join(", ")}.`);
+  return format;
+}
+
+function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
+async function tail(
+  patterns: readonly string[],
+  options: TailOptions,
+  context: CommandContext,
+): Promise<void> {
+  const { host, port, from, consumer, lane: lanes } = options;
+  const { output } = context;
+  const client = await Client.connect({ dial: dialTcp({ host, port }), acks: "none", producer: "esc tail" });
+  try {
+    const end = options.untilEnd === true ? await findLogEnd({ ...options, lanes }) : undefined;
+    const reader = new Reader(new EventPrinter(options.format ?? (output.json ? "json" : "text"), output), {
+      limit: options.limit,
+      end,
+      // What does not match is needed to know how far the reader has come: the server must not leave it out.
+      matcher: end === undefined ? undefined : compilePatterns(patterns),
+    });
+    const topics = end === undefined ? patterns : [">"];
+    const subscription = await client.subscribe(
+      { topics, from, consumer, lanes },
+      (events) => reader.read(events),
+    );
+    const silence = end === undefined
+      ? undefined
+      : setInterval(() => reader.judgeSilence(context), SILENCE_MS_MAX);
+    const interrupted = new Promise<void>((resolve) => {
+      context.interrupted().addEventListener("abort", () => resolve());
+    });
+    const failure = await Promise.race([reader.finished, interrupted, client.ended]);
+    clearInterval(silence);
+    if (failure !== undefined) throw withPlaceToGoOn(failure, subscription);
+    await client.close();
+  } finally {
+    client.abort();
+  }
+}
+
+interface ReaderOptions {
+  readonly limit: number;
+  readonly end: LogEnd | undefined;
+  readonly matcher: TopicMatcher | undefined;
+}
+
+/** Prints until the limit or the end of the log. */
+class Reader {
+  readonly finished: Promise<void>;
+  readonly #printer: EventPrinter;
+  readonly #options: ReaderOptions;
+  readonly #finish: () => void;
+  #printedCount = 0;
+  #hasFinished = false;
+  #isSilent = false;
+
+  constructor(printer: EventPrinter, options: ReaderOptions) {
+    this.#printer = printer;
+    this.#options = options;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.finished = promise;
+    this.#finish = () => {
+      this.#hasFinished = true;
+      resolve();
+    };
+    if (options.end?.isReached === true) this.#finish();
+  }
+
+  /** Handles one EVENTS frame. Steps over nothing that it does not print, once the limit is reached. */
+  read(events: EventCursor): void {
+    const { limit, end, matcher } = this.#options;
+    this.#isSilent = false;
+    while (!this.#hasFinished && events.next()) {
+      const topicAt = topicStart(events.frameAt);
+      const isWanted = matcher?.matches(events.bytes, topicAt, topicLength(events.bytes, events.frameAt)) ??
+        true;
+      if (!isWanted) continue;
+      this.#printer.add(events);
+      if (++this.#printedCount >= limit) this.#finish();
+    }
+    this.#printer.flush();
+    end?.reached(`${events.lane}/${events.shard}`, events.nextOffset);
+    if (end?.isReached === true) this.#finish();
+  }
+
+  /** Called at intervals: gives up when nothing came since the last time. */
+  judgeSilence({ output }: CommandContext): void {
+    if (this.#isSilent && !this.#hasFinished) {
+      output.note("stopped before the end of a shard: it has sent nothing for a while");
+      this.#finish();
+    }
+    this.#isSilent = true;
+  }
+}
+
+function withPlaceToGoOn(failure: EscError, subscription: Subscription): EscError {
+  const places = Object.entries(subscription.positions()).map(([shard, offset]) => `${shard}=${offset}`);
+  return new EscError(failure.code, failure.message, {
+    cause: failure.cause,
+    ...(places.length === 0 ? {} : { hint: `Go on with --from ${places.join(",")}` }),
+  });
+}
