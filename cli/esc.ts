@@ -29,8 +29,11 @@ interface CommandEntry {
 
 /** Every command, in the order of `esc --help`. */
 const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  serve: { summary: "run the server", load: () => import("./serve.ts") },
   config: { summary: "check, print and write configuration files", load: () => import("./config.ts") },
   send: { summary: "send events to a server", load: () => import("./send.ts") },
+  tail: { summary: "print events, live or from the log", load: () => import("./tail.ts") },
+  topics: { summary: "list the topics a server has seen", load: () => import("./topics.ts") },
   completions: { summary: "print a completion script for a shell", load: () => import("./completions.ts") },
   version: { summary: "print the version", load: () => import("./version.ts") },
 };
