@@ -107,8 +107,9 @@ export class SimLane {
       if (this.writer.failure !== undefined) this.#recover();
       if (this.#hand.length === 0) this.#take(options.countMax);
       if (this.#hand.length > 0) this.#append();
+      this.#settle();
       if (this.#options.durability === "fsync" || options.sync) this.writer.sync();
-      this.#afterSync();
+      this.#settle();
     } catch (error) {
       if (!(error instanceof EscError) || error.code !== "LOG_UNAVAILABLE") throw error;
     }
@@ -127,7 +128,7 @@ export class SimLane {
     const { nextOffset } = this.writer;
     if (this.#handOffset !== undefined && this.#handOffset < nextOffset) this.#emptyHand(this.#handOffset);
     this.#handOffset = undefined;
-    this.#afterSync();
+    this.#settle();
   }
 
   #take(countMax: number): void {
@@ -179,9 +180,9 @@ export class SimLane {
     this.#handOffset = undefined;
   }
 
-  #afterSync(): void {
-    const { durableOffset } = this.writer;
-    if (this.#handOffset !== undefined && this.#handOffset < durableOffset) this.#emptyHand(this.#handOffset);
+  #settle(): void {
+    const handOffset = this.#handOffset;
+    if (handOffset !== undefined && this.isAcknowledgeable(handOffset)) this.#emptyHand(handOffset);
     const ready = this.#waiting.filter((waiting) => this.isAcknowledgeable(waiting.offset));
     this.#waiting = this.#waiting.filter((waiting) => !this.isAcknowledgeable(waiting.offset));
     for (const { event, offset } of ready) this.#events.onAcknowledged(event, offset);
