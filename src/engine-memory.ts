@@ -20,7 +20,7 @@ import { createCompletions } from "./queue/completions.ts";
 import type { CompletionMemory } from "./queue/completions.ts";
 import { createControl } from "./queue/control.ts";
 import { createDoorbell } from "./queue/doorbell.ts";
-import { createRing, RING_BYTES_MAX } from "./queue/ring.ts";
+import { align8, createRing, RING_BYTES_MAX } from "./queue/ring.ts";
 import type { RingMemory } from "./queue/ring.ts";
 
 /** Name of the lane that holds dead letters; its log is `log/dlq/0`. */
@@ -103,7 +103,7 @@ export function createEngineMemory(config: Config, layout: DataLayout): EngineMe
       lane,
       ring: createRing(queueBytes),
       parking: createRing(ringBytes(queueBytes * 2)),
-      hand: createHand(config.log.batchBytes + recordBytesMax),
+      hand: createHand(align8(Math.max(config.log.batchBytes, recordBytesMax))),
       intent: createIntent(),
       laneCounters: createCounters(LANE_COUNTERS),
       dispatchCounters: createCounters(DISPATCH_COUNTERS),

@@ -41,6 +41,7 @@ function laneShardOptions(shard: ShardMemory, config: Config): LaneShardOptions 
     durability: lane?.durability ?? "interval",
     syncIntervalMs: lane?.syncIntervalMs ?? DEAD_LETTER_SYNC_MS,
     segmentBytes: config.log.segmentBytes,
+    minFreeBytes: config.log.minFreeBytes,
     retention: lane === undefined ? {} : retentionOf(lane),
     ...(lane === undefined
       ? {}
@@ -133,7 +134,7 @@ export function ingestOptions(
           host: tcp.host,
           port: tcp.port,
           maxConnections: tcp.maxConnections,
-          idleTimeoutMs: tcp.idleTimeoutMs ?? 0,
+          idleTimeoutMs: tcp.idleTimeoutMs,
           reusePort: workers > 1,
         },
       }

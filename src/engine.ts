@@ -111,7 +111,7 @@ export class Engine {
       await engine.#startThreads();
       return engine;
     } catch (error) {
-      engine.abort();
+      engine.close();
       throw error;
     }
   }
@@ -147,7 +147,8 @@ export class Engine {
   }
 
   /**
-   * Stops in the order of the stream. Everything accepted is in the log and synced when it returns `true`.
+   * Stops in the order of the stream. Main's own listeners must not publish any more. Everything accepted
+   * is in the log and synced when it returns `true`.
    *
    * @returns `false` when `timeoutMs` passed first: what was not acknowledged may be missing.
    */
@@ -165,12 +166,14 @@ export class Engine {
     }
     await Promise.race([Promise.all(this.#ingest.map((worker) => worker.ended)), sleepUntil(deadlineMs)]);
     this.consumers.flush();
-    this.abort();
     return complete;
   }
 
-  /** Ends every thread at once. What is in the log stays; nothing else is promised. */
-  abort(): void {
+  /**
+   * Ends whatever still runs and gives the data directory back. After `stop()` and the last answers of
+   * main's own listeners nothing runs any more; without it, only what is in the log is promised.
+   */
+  close(): void {
     for (const worker of this.workers) worker.abort();
     this.#data.close();
   }

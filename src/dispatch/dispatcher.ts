@@ -46,6 +46,9 @@ class Inlet {
   isCrowded = false;
   /** Its next run waits for room in a parking ring. */
   isStalled = false;
+  // How much of the next run has been placed, in frame bytes and in events.
+  placedBytes: number;
+  placedCount: number;
 
   constructor(source: DispatchSource) {
     this.reader = new RingReader(source.ring);
@@ -53,6 +56,8 @@ class Inlet {
     this.view = new DataView(source.ring.data);
     const { bytes, words } = this.reader;
     this.part = { bytes, words, runAt: 0, from: 0, to: 0, count: 0, skipped: 0 };
+    this.placedBytes = this.reader.progressBytes;
+    this.placedCount = this.reader.progressCount;
   }
 }
 
@@ -132,11 +137,16 @@ export class Dispatcher {
       const at = reader.next();
       if (at < 0) break;
       left -= reader.words[at >> 2] as number;
-      if (this.#dispatch(inlet, at)) {
-        moved = true;
-      } else {
-        if (reader.progressCount > inlet.part.skipped) moved = true;
-        reader.stepBack();
+      const placedBefore = inlet.placedCount;
+      let isPlaced = false;
+      try {
+        isPlaced = this.#dispatch(inlet, at);
+      } finally {
+        // Also when it throws: what was placed is not placed again, the rest is not lost.
+        if (!isPlaced) reader.stepBack();
+      }
+      if (isPlaced || inlet.placedCount > placedBefore) moved = true;
+      if (!isPlaced) {
         inlet.isStalled = true;
         break;
       }
@@ -153,8 +163,8 @@ export class Dispatcher {
     const sorter = this.#sorter;
     // A run of which a part could not be placed before goes on where it stopped.
     part.runAt = runAt;
-    part.from = runAt + RUN_HEADER_BYTES + reader.progressBytes;
-    part.skipped = reader.progressCount;
+    part.from = runAt + RUN_HEADER_BYTES + inlet.placedBytes;
+    part.skipped = inlet.placedCount;
     sorter.openRun(part.bytes, view, part.from, end, receivedUsOf(words, word));
     while (sorter.next()) {
       part.to = sorter.at;
@@ -165,8 +175,11 @@ export class Dispatcher {
       }
       part.from = part.to;
       part.skipped += part.count;
-      if (part.to < end) reader.setProgress(part.from - runAt - RUN_HEADER_BYTES, part.skipped);
+      inlet.placedBytes = part.from - runAt - RUN_HEADER_BYTES;
+      inlet.placedCount = part.skipped;
     }
+    inlet.placedBytes = 0;
+    inlet.placedCount = 0;
     if (sorter.at !== end) {
       this.#host.report(`Run at ${runAt} ends inside a frame: ${end - sorter.at} bytes skipped`);
     }
@@ -178,7 +191,7 @@ export class Dispatcher {
     this.#deadLetters.flush();
     for (const sender of this.#verdicts) sender.flush();
     for (const inlet of this.#inlets) {
-      inlet.reader.release();
+      inlet.reader.releaseWithin(inlet.placedBytes, inlet.placedCount);
       if (!inlet.isCrowded) continue;
       // Sources go on at half empty; the second call is for a frame that needs nearly the whole ring.
       const depth = inlet.reader.depthBytes();

@@ -271,10 +271,18 @@ export class RingReader {
 
   /** Frees every record stepped over by `next()`. A writer waiting for room sees it here. */
   release(): void {
+    this.releaseWithin(0, 0);
+  }
+
+  /**
+   * The same, with a note for whoever reads on, be it this thread or its successor: that much of the
+   * record that is now the first has been dealt with already.
+   */
+  releaseWithin(progressBytes: number, progressCount: number): void {
+    this.#control[PROGRESS_BYTES] = progressBytes;
+    this.#control[PROGRESS_COUNT] = progressCount;
     if (this.#cursor === this.#head) return;
     this.#head = this.#cursor;
-    // Before the head moves: progress must never be taken for that of a record behind.
-    this.setProgress(0, 0);
     Atomics.store(this.#control, HEAD, this.#cursor);
   }
 
@@ -357,18 +365,14 @@ export class RingReader {
   }
 
   /**
-   * How much of the first record the reader has dealt with, where it can stop inside one. Lies in the
-   * ring, so that a successor of the reading thread goes on at the same place. `release()` resets it.
+   * How much of the first record had been dealt with when `releaseWithin()` was called last. Lies in the
+   * ring, so that a successor of the reading thread goes on at the same place.
    */
   get progressBytes(): number {
     return this.#control[PROGRESS_BYTES] as number;
   }
   get progressCount(): number {
     return this.#control[PROGRESS_COUNT] as number;
-  }
-  setProgress(bytes: number, count: number): void {
-    this.#control[PROGRESS_BYTES] = bytes;
-    this.#control[PROGRESS_COUNT] = count;
   }
 
   /** Whether a record is waiting. */

@@ -329,6 +329,19 @@ test("a full parking ring stops its source inside a run, and a successor goes on
   expect(new TopicRegistry(rig.options.topics).list()).toMatchObject([{ topic: "t", events: total }]);
 });
 
+test("several runs that are split in one turn each go on at their own first event", () => {
+  const rig = createRig();
+  const events = Array.from({ length: 40 }, (_, index) => ({
+    topic: "t",
+    priority: index % 2 === 0 ? 2 : 4,
+    payload: String(index),
+  }));
+  for (let run = 0; run < 5; run++) offerRun(source(rig), events, { firstSeq: run * 40 + 1 });
+  rig.dispatcher.turn();
+  const even = Array.from({ length: 20 }, (_, index) => String(index * 2));
+  expect(takePayloads(shardRing(rig, 1))).toEqual([...even, ...even, ...even, ...even, ...even]);
+});
+
 test("the registry lists topics with their lane, and topics beyond its size are still routed", () => {
   const rig = createRig({ topicsMax: 2, topics: [{ pattern: "c", priority: 4 }] });
   offerRun(source(rig), ["a", "b", "c", "c", "a"].map((topic) => ({ topic, payload: topic })));

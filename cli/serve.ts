@@ -1,0 +1,178 @@
+/** `esc serve`: the server. */
+import type { Command } from "commander";
+import { writeSync } from "node:fs";
+import process from "node:process";
+import type { EngineView, ReloadResult } from "../src/api/engine-view.ts";
+import type { HttpServer } from "../src/api/server.ts";
+import type { LoadedConfig } from "../src/config/load.ts";
+import type { Engine } from "../src/engine.ts";
+import { EscError } from "../src/errors.ts";
+import { Logger } from "../src/logging/logger.ts";
+import { ServiceNotifier, watchdogIntervalMs } from "../src/system/notify.ts";
+import type { CommandContext } from "./command.ts";
+import { VERSION } from "./version.ts";
+
+const STDERR = 2;
+/** Silence after a message that repeats. */
+const REPEAT_MS = 10_000;
+const EXIT_INTERRUPTED = 130;
+
+export function register(program: Command, context: CommandContext): void {
+  program
+    .command("serve")
+    .summary("run the server")
+    .description("Runs the server until SIGTERM or SIGINT; a second signal ends it at once.")
+    .option("-c, --config <file>", "configuration; without it every key has its default")
+    .addHelpText(
+      "after",
+      "\nSIGHUP reloads the configuration.\n\nExamples:\n  $ esc serve\n  $ esc serve --config /etc/esc/config.yaml",
+    )
+    .action(async (options: { config?: string }) => {
+      process.exitCode = await serve(options.config, context);
+    });
+}
+
+/** Runs until it is told to stop. @returns The exit status. */
+async function serve(path: string | undefined, context: CommandContext): Promise<number> {
+  const notifier = new ServiceNotifier(context.env["NOTIFY_SOCKET"]);
+  const loaded = await load(path, context);
+  const { config } = loaded;
+  const logger = new Logger({
+    level: config.logging.level,
+    format: config.logging.format,
+    write: (line) => writeSync(STDERR, line),
+    nowMs: Date.now,
+    repeatMs: REPEAT_MS,
+  });
+  await logNotices(loaded, logger);
+
+  const { Engine } = await import("../src/engine.ts");
+  const { viewEngine } = await import("../src/api/engine-adapter.ts");
+  const { HttpServer: Server } = await import("../src/api/server.ts");
+  const engine = await Engine.start(config, { version: VERSION, logger });
+  const stopping = Promise.withResolvers<void>();
+  const { printableConfig } = await import("../src/config/print.ts");
+  const reloader = new Reloader(path, context, engine, loaded, logger);
+  const view = viewEngine(engine, {
+    effectiveConfig: () => printableConfig(reloader.running),
+    drain: () => stopping.resolve(),
+    reload: () => reloader.reload(),
+    warn: (message) => logger.limited(message, "warn", message),
+  });
+  const http = await listen(Server, view, engine);
+
+  process.on("SIGHUP", () => {
+    notifier.reloading();
+    reloader.reload().catch((error: unknown) => {
+      logger.error(error instanceof Error ? error.message : String(error));
+    }).finally(() => notifier.ready());
+  });
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
+      // Whoever asks twice does not want to wait.
+      if (engine.state === "DRAINING") process.exit(EXIT_INTERRUPTED);
+      logger.info("stopping", { signal });
+      stopping.resolve();
+    });
+  }
+  announce(engine, http.address, logger);
+  notifier.ready();
+  const watchdogMs = watchdogIntervalMs(context.env, process.pid);
+  const watchdog = watchdogMs === undefined ? undefined : setInterval(() => notifier.watchdog(), watchdogMs);
+
+  await stopping.promise;
+  notifier.stopping();
+  clearInterval(watchdog);
+  const deadlineMs = Date.now() + config.shutdownTimeoutMs;
+  await http.quiesce();
+  const complete = await engine.stop(deadlineMs - Date.now());
+  await http.stop();
+  engine.close();
+  if (complete) logger.info("stopped");
+  else {logger.error("stopped before everything was drained", {
+      shutdown_timeout_ms: config.shutdownTimeoutMs,
+    });}
+  return complete ? 0 : 1;
+}
+
+/** Opens the HTTP listener; the engine does not run without it. */
+async function listen(Server: typeof HttpServer, view: EngineView, engine: Engine): Promise<HttpServer> {
+  const { host, port, maxBodyBytes } = engine.config.http;
+  try {
+    return await Server.start(view, { host, port, maxBodyBytes });
+  } catch (error) {
+    engine.close();
+    throw error;
+  }
+}
+
+async function load(path: string | undefined, context: CommandContext): Promise<LoadedConfig> {
+  const { loadConfig, loadConfigFile } = await import("../src/config/load.ts");
+  if (path !== undefined) return loadConfigFile(path, context.env);
+  return loadConfig("", {
+    file: "defaults",
+    environment: context.env,
+    readText: (named) => {
+      throw new EscError("CONFIG_INVALID", `Nothing names ${named}`);
+    },
+  });
+}
+
+async function logNotices(loaded: LoadedConfig, logger: Logger): Promise<void> {
+  if (loaded.notices.length === 0) return;
+  const { formatProblem } = await import("../src/config/problems.ts");
+  for (const notice of loaded.notices) logger.info(formatProblem(notice));
+}
+
+/** One line that says where everything is: for people, and for programs that start esc on any free port. */
+function announce(engine: Engine, http: string, logger: Logger): void {
+  const { tcp, udp } = engine.addresses;
+  logger.info("ready", {
+    version: VERSION,
+    http,
+    ...(tcp === undefined ? {} : { tcp: `${tcp.host}:${tcp.port}` }),
+    ...(udp === undefined ? {} : { udp: `${udp.host}:${udp.port}` }),
+    data: engine.config.data.dir,
+    start_ms: Math.round(performance.now()),
+  });
+}
+
+/** Takes over what can be changed while the server runs, all of it or nothing. */
+class Reloader {
+  readonly #path: string | undefined;
+  readonly #context: CommandContext;
+  readonly #engine: Engine;
+  readonly #logger: Logger;
+  #running: LoadedConfig;
+
+  constructor(
+    path: string | undefined,
+    context: CommandContext,
+    engine: Engine,
+    running: LoadedConfig,
+    logger: Logger,
+  ) {
+    this.#path = path;
+    this.#context = context;
+    this.#engine = engine;
+    this.#running = running;
+    this.#logger = logger;
+  }
+
+  get running(): LoadedConfig {
+    return this.#running;
+  }
+
+  async reload(): Promise<ReloadResult> {
+    const wanted = await load(this.#path, this.#context);
+    const { planReload } = await import("../src/config/plan.ts");
+    const plan = planReload(this.#running.config, wanted.config);
+    const applied = plan.live.map((change) => change.key);
+    const needsRestart = plan.restart.map((change) => change.key);
+    this.#engine.applyRoutes(wanted.config);
+    this.#logger.level = wanted.config.logging.level;
+    this.#running = wanted;
+    this.#logger.info("configuration reloaded", { applied, needs_restart: needsRestart });
+    return { applied, needsRestart };
+  }
+}
