@@ -21,7 +21,6 @@ import {
   dlqFilterQuery,
   dlqQuery,
   dlqSchema,
-  problemSchema,
   requeuedSchema,
 } from "./schemas.ts";
 
@@ -44,7 +43,6 @@ export function dlqRoutes(context: ApiContext): Route[] {
       query: dlqQuery,
       responses: {
         200: { description: "Each as it was, with its reason and origin", schema: dlqSchema },
-        400: { description: "The query makes no sense", schema: problemSchema },
       },
       handle: (call) => dlq.list(call),
     },

@@ -27,7 +27,7 @@ export function eventRoutes(context: ApiContext): Route[] {
       query: eventsQuery,
       responses: {
         200: { description: "Events, oldest first", schema: eventsSchema },
-        400: { description: "The query makes no sense", schema: problemSchema },
+        404: { description: "There is no such lane or shard", schema: problemSchema },
       },
       handle: (call) => readPage(context, call),
     },

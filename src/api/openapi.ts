@@ -1,11 +1,12 @@
 /** `/openapi.json`: the route table as OpenAPI 3.1. */
 import { z } from "zod";
-import type { Route, RouteResponse } from "./route.ts";
+import type { Route } from "./route.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
 /** Every route can end like this. */
 const COMMON_RESPONSES = {
+  403: "The request comes from another web site",
   421: "The Host header names another server",
   500: "A defect of the server",
 } as const;
@@ -54,7 +55,7 @@ function operation(route: Route): Json {
     ...(route.description === undefined ? {} : { description: route.description }),
     ...(parameters.length === 0 ? {} : { parameters }),
     ...body,
-    responses: responsesOf(route.responses),
+    responses: responsesOf(route),
   };
 }
 
@@ -73,7 +74,7 @@ function parametersOf(schema: z.ZodObject | undefined, place: "path" | "query" |
   });
 }
 
-function responsesOf(responses: Readonly<Record<number, RouteResponse>>): Json {
+function responsesOf({ responses, query }: Route): Json {
   const result: Record<string, Json> = {};
   for (const [status, { description, schema, contentType }] of Object.entries(responses)) {
     const isProblem = Number(status) >= 400 && contentType === undefined && schema !== undefined;
@@ -83,7 +84,10 @@ function responsesOf(responses: Readonly<Record<number, RouteResponse>>): Json {
     const hasContent = schema !== undefined || contentType !== undefined;
     result[status] = { description, ...(hasContent ? { content: { [type]: media } } : {}) };
   }
-  for (const [status, description] of Object.entries(COMMON_RESPONSES)) {
+  const common = query === undefined
+    ? COMMON_RESPONSES
+    : { 400: "The query makes no sense", ...COMMON_RESPONSES };
+  for (const [status, description] of Object.entries(common)) {
     const content = { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } };
     result[status] ??= { description, content };
   }

@@ -3,7 +3,7 @@ import { BadRequest, type From, type SubscriptionRequest } from "../deliver/requ
 import type { ApiContext } from "./context.ts";
 import { problem, problemOf } from "./problem.ts";
 import { type ApiRequest, checkQuery, type Route } from "./route.ts";
-import { problemSchema, subscribeQuery, timeSchema } from "./schemas.ts";
+import { subscribeQuery, timeSchema } from "./schemas.ts";
 import { decodeEventId, serveSse } from "./sse.ts";
 
 /** Makes a WebSocket of a request. @returns `false` when it cannot be upgraded. */
@@ -25,7 +25,6 @@ export function subscribeRoutes(context: ApiContext, upgrade: Upgrade): Route[] 
     responses: {
       101: { description: "A WebSocket" },
       200: { description: "Events without end", contentType: "text/event-stream" },
-      400: { description: "The subscription makes no sense", schema: problemSchema },
     },
     handle: (call) => subscribe(context, upgrade, call),
   }];
