@@ -60,9 +60,10 @@ for (const seed of SEEDS) {
       talib.ATR({ high, low, close, timePeriod: 14 }).output,
     );
     const bands = new Bollinger();
-    // Its BBANDS leaves out all but the first values of two bands; it is made of these two, which are whole.
+    // Its BBANDS and STDDEV take the root of the first 20 values only; the variance under it is whole.
     const middle = talib.SMA({ inReal: close, timePeriod: 20 }).output;
-    const reach = talib.STDDEV({ inReal: close, timePeriod: 20, nbDev: 2 }).output;
+    const variance = talib.VAR({ inReal: close, timePeriod: 20, nbDev: 1 }).output;
+    const reach = variance.map((value) => 2 * Math.sqrt(value));
     const ours = close.map((value) => [bands.push(value), bands.upper, bands.lower]);
     expectNear(ours.map(([own = NaN]) => own), middle);
     expectNear(ours.map(([, upper = NaN]) => upper), middle.map((value, at) => value + (reach[at] ?? NaN)));
