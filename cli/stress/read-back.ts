@@ -1,0 +1,67 @@
+/** Reads everything of a stress run back from the server's log. */
+import { Client } from "../../src/client/client.ts";
+import { type Address, dialTcp } from "../../src/client/tcp.ts";
+import { LogEnd } from "../log-end.ts";
+import { readStats, type ShardRange } from "../shard-ranges.ts";
+import type { Verifier } from "./verifier.ts";
+
+export interface ReadBackOptions {
+  readonly address: Address;
+  readonly httpPort: number;
+  /** Where every log stood before the run. */
+  readonly before: ReadonlyMap<string, ShardRange>;
+  /** Different events to be found. */
+  readonly expected: number;
+  /** Aborts reading; what was found until then counts. */
+  readonly interrupted: AbortSignal;
+  readonly onProgress: (found: number) => void;
+}
+
+/** Nothing new for this long: what is missing now will not come. */
+const SILENCE_MS_MAX = 5_000;
+
+/**
+ * Reads until everything was found and every log was read to where it ends now, so that an event that is
+ * stored twice is met twice; or until nothing comes any more.
+ *
+ * @throws {EscError} When the server cannot be reached, or the connection breaks.
+ */
+export async function readBack(verifier: Verifier, options: ReadBackOptions): Promise<void> {
+  const { address, httpPort, before, expected, interrupted } = options;
+  const { ranges } = await readStats({ host: address.host, httpPort });
+  const grown = [...ranges].filter(([shard, { next }]) => next > (before.get(shard)?.next ?? 0));
+  const end = new LogEnd(new Map(grown.map(([shard, { next }]) => [shard, next])));
+  const offsets = Object.fromEntries([...before].map(([shard, { next }]) => [shard, next]));
+
+  const client = await Client.connect({
+    dial: dialTcp(address),
+    acks: "none",
+    producer: "esc stress --verify",
+  });
+  const finished = Promise.withResolvers<void>();
+  let framesSinceLook = 0;
+  const look = () => {
+    if (verifier.found >= expected && end.isReached) finished.resolve();
+  };
+  const silence = setInterval(() => {
+    if (framesSinceLook === 0) finished.resolve();
+    framesSinceLook = 0;
+  }, SILENCE_MS_MAX);
+  try {
+    // Every topic: only then do the offsets say how far the log was read.
+    await client.subscribe({ topics: [">"], from: { offsets } }, (events) => {
+      framesSinceLook++;
+      verifier.read(events);
+      end.reached(`${events.lane}/${events.shard}`, events.nextOffset);
+      options.onProgress(verifier.found);
+      look();
+    });
+    look();
+    interrupted.addEventListener("abort", () => finished.resolve());
+    const failure = await Promise.race([finished.promise, client.ended]);
+    if (failure !== undefined) throw failure;
+  } finally {
+    clearInterval(silence);
+    client.abort();
+  }
+}
