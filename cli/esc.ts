@@ -33,6 +33,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   config: { summary: "check, print and write configuration files", load: () => import("./config.ts") },
   send: { summary: "send events to a server", load: () => import("./send.ts") },
   tail: { summary: "print events, live or from the log", load: () => import("./tail.ts") },
+  stress: {
+    summary: "load a server, measure it, prove that nothing is lost",
+    load: () => import("./stress.ts"),
+  },
   topics: { summary: "list the topics a server has seen", load: () => import("./topics.ts") },
   completions: { summary: "print a completion script for a shell", load: () => import("./completions.ts") },
   version: { summary: "print the version", load: () => import("./version.ts") },
