@@ -38,6 +38,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: () => import("./stress.ts"),
   },
   topics: { summary: "list the topics a server has seen", load: () => import("./topics.ts") },
+  log: { summary: "check and repair the files of the log", load: () => import("./log.ts") },
   completions: { summary: "print a completion script for a shell", load: () => import("./completions.ts") },
   version: { summary: "print the version", load: () => import("./version.ts") },
 };

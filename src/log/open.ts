@@ -1,5 +1,6 @@
 /** Opening a log: finding its last segment, repairing its end, and getting ready to append. */
 
+import { dirname } from "node:path";
 import { logUnavailable } from "./damage.ts";
 import { fileErrorCode, type FileHandle, type Files } from "./files.ts";
 import { SEGMENT_HEADER_BYTES } from "./format.ts";
@@ -8,6 +9,9 @@ import { type RecoveredTail, recoverTail } from "./recovery.ts";
 import { ActiveSegment, createSegment, type LogPlace, removeQuietly } from "./segment.ts";
 import { listSegments, listUnfinished, segmentPath } from "./segments.ts";
 import { SegmentWindow, WINDOW_BYTES } from "./window.ts";
+
+/** The shard's folder in the lane's, that in `log`, and that in the data directory. */
+const PARENT_LEVELS = 3;
 
 export interface OpenedLog {
   /** `undefined`: a new one is to be begun at `nextOffset`, or the disk failed. */
@@ -68,10 +72,25 @@ function prepare(files: Files, directory: string): number[] {
   try {
     files.makeDirectory(directory);
     const bases = listSegments(files, directory);
+    if (bases.length === 0) syncParents(files, directory);
     for (const path of listUnfinished(files, directory)) removeQuietly(files, path);
     return bases;
   } catch (error) {
     throw logUnavailable(`open the log in '${directory}'`, error, fileErrorCode(error));
+  }
+}
+
+/** Makes the names of a new folder and of the ones above it durable: `<data>/log/<lane>/<shard>`. */
+function syncParents(files: Files, directory: string): void {
+  let parent = directory;
+  for (let level = 0; level < PARENT_LEVELS; level++) {
+    parent = dirname(parent);
+    try {
+      files.syncDirectory(parent);
+    } catch (error) {
+      // Above the data directory somebody else owns the folders, and they were there before.
+      if (fileErrorCode(error) !== "EACCES") throw error;
+    }
   }
 }
 

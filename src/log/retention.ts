@@ -45,6 +45,11 @@ export class SegmentLedger {
     return this.#bytes;
   }
 
+  /** Ascending. */
+  baseOffsets(): number[] {
+    return this.#sealed.map((segment) => segment.baseOffset);
+  }
+
   add(baseOffset: number, bytes: number): void {
     this.#sealed.push({ baseOffset, bytes });
     this.#bytes += bytes;

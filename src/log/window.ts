@@ -90,6 +90,11 @@ export class SegmentWindow {
     this.#files.close(handle);
   }
 
+  /** Bytes of the open file. */
+  fileBytes(): number {
+    return this.#handle === undefined ? 0 : this.#files.size(this.#handle);
+  }
+
   /** Forgets what was read: the file has changed behind it. The next piece read is small. */
   forget(): void {
     this.#start = 0;

@@ -15,6 +15,7 @@ import { type DamageReport, type LogDamage, logUnavailable } from "./damage.ts";
 import { carryOver } from "./carry-over.ts";
 import { fileErrorCode, type FileHandle, type Files } from "./files.ts";
 import { LOG_BATCH_BYTES_MAX, LOG_BATCH_HEADER_BYTES, type Salt, writeBatchHeader } from "./format.ts";
+import { mendIndex } from "./mend.ts";
 import { openLastSegment } from "./open.ts";
 import { retainSegments, type Retention, type RetentionResult, SegmentLedger } from "./retention.ts";
 import { ActiveSegment, createSegment, type LogOptions, type LogPlace } from "./segment.ts";
@@ -41,6 +42,8 @@ export class LogWriter {
   #durable = 0;
   #receivedUsMax = 0;
   #failure: EscError | undefined;
+  /** Finished segments whose index was not looked at yet; `undefined`: none was. */
+  #mended: number[] | undefined;
   /** A file that must be cut at a position before the log may go on. */
   #cut: { readonly handle: FileHandle; readonly position: number } | undefined;
   /** The caller's buffer of the last append, and its words. */
@@ -360,6 +363,25 @@ export class LogWriter {
   #isAllOlderThan({ maxAgeUs, nowUs }: Retention): boolean {
     return this.#failure === undefined && this.#segment !== undefined && maxAgeUs !== undefined &&
       this.#next > this.#segment.baseOffset && this.#receivedUsMax < nowUs - maxAgeUs;
+  }
+
+  /**
+   * Looks at the index of one finished segment and makes it anew if it is missing or damaged; each call takes the
+   * next segment, newest first. For idle moments: reads up to a whole segment.
+   *
+   * @returns `false` when all have been looked at since the log was opened.
+   */
+  mend(): boolean {
+    const { files, directory, options } = this.#place;
+    this.#mended ??= this.#ledger.baseOffsets();
+    const baseOffset = this.#mended.pop();
+    if (baseOffset === undefined) return false;
+    try {
+      mendIndex(files, directory, baseOffset, options.indexBytes);
+    } catch {
+      // Removed meanwhile, or not readable: whoever reads it will say so.
+    }
+    return true;
   }
 
   /**
