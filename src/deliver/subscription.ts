@@ -74,6 +74,9 @@ interface ShardFeed {
   readonly shard: number;
   readonly cursor: ShardCursor;
   readonly inFlight: InFlight;
+  /** Offset after the last event sent, and up to where the subscriber has confirmed. */
+  sentOffset: number;
+  confirmedOffset: number;
   /** Beginning of its EVENTS frames. */
   readonly header: Uint8Array;
   readonly latency: Histogram;
@@ -160,23 +163,28 @@ export class Subscription {
   /**
    * Notes that the subscriber has processed every event below the given offsets.
    *
-   * @returns The offsets as taken: never past what was read for it. For a durable consumer, store them.
+   * @returns Positions to store for a durable consumer: never past what was read for it, and past events
+   *   that did not match wherever nothing before them is unconfirmed.
    */
   confirm(offsets: Positions): Positions | BadRequest {
-    const taken: Record<string, number> = {};
     for (const key of Object.keys(offsets)) {
-      const feed = this.#feeds.find((candidate) => candidate.key === key);
-      if (!feed) return new BadRequest(`Shard "${key}" is not part of subscription "${this.id}"`);
-      taken[key] = Math.min(offsets[key] as number, feed.cursor.position);
+      const isKnown = this.#feeds.some((feed) => feed.key === key);
+      if (!isKnown) return new BadRequest(`Shard "${key}" is not part of subscription "${this.id}"`);
     }
+    const done: Record<string, number> = {};
     for (const feed of this.#feeds) {
-      const offset = taken[feed.key];
-      if (offset === undefined || !this.#isTracking) continue;
-      this.#inFlightCount -= feed.inFlight.count;
-      feed.inFlight.confirm(offset);
-      this.#inFlightCount += feed.inFlight.count;
+      const { cursor, inFlight } = feed;
+      const offset = offsets[feed.key];
+      if (offset !== undefined) {
+        feed.confirmedOffset = Math.max(feed.confirmedOffset, Math.min(offset, cursor.position));
+        this.#inFlightCount -= inFlight.count;
+        inFlight.confirm(feed.confirmedOffset);
+        this.#inFlightCount += inFlight.count;
+      }
+      if (feed.confirmedOffset >= feed.sentOffset) done[feed.key] = cursor.position;
+      else if (offset !== undefined) done[feed.key] = feed.confirmedOffset;
     }
-    return taken;
+    return done;
   }
 
   /**
@@ -274,6 +282,7 @@ export class Subscription {
       feed.isLive = feed.isAtEnd;
       return result;
     }
+    feed.sentOffset = cursor.baseOffset + cursor.count;
     if (this.#isTracking) {
       feed.inFlight.sent(cursor.baseOffset, cursor.count);
       this.#inFlightCount += cursor.count;
@@ -329,6 +338,8 @@ function openFeeds(
       shard: info.shard,
       cursor: new ShardCursor(tails, info.index, patterns, position),
       inFlight: new InFlight(),
+      sentOffset: position,
+      confirmedOffset: position,
       header: eventsHeader(request.id, info.lane, info.shard),
       latency: meters.latencies[info.index] as Histogram,
       isAtEnd: false,

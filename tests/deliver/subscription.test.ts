@@ -178,6 +178,19 @@ test("max_in_flight holds back events until they are confirmed, counted exactly 
   expect(subscription.confirm({ "tx/0": 1 })).toBeInstanceOf(BadRequest);
 });
 
+test("confirm() moves past what did not match, where nothing before it is unconfirmed", () => {
+  const { rig, opened } = setUp({ rt: 1, tx: 1 });
+  rig.append(0, [run(1, "a", ["0"]), run(1, "b", ["1", "2"])]);
+  rig.append(1, [run(1, "b", ["x", "y"])]);
+  const subscription = opened({ topics: ["a"] });
+  expect(shown(eventsOf(drain(subscription)))).toEqual(["rt/0@0 0"]);
+  expect(subscription.confirm({})).toEqual({ "tx/0": 2 });
+  expect(subscription.confirm({ "rt/0": 0 })).toEqual({ "rt/0": 0, "tx/0": 2 });
+  expect(subscription.confirm({ "rt/0": 1 })).toEqual({ "rt/0": 3, "tx/0": 2 });
+  // A confirmation never goes back.
+  expect(subscription.confirm({ "rt/0": 0 })).toEqual({ "rt/0": 3, "tx/0": 2 });
+});
+
 test("max_in_flight cuts a run where it must", () => {
   const { rig, opened } = setUp({ rt: 1 });
   rig.append(0, [run(1, "t", ["0", "1", "2", "3", "4"])]);
