@@ -14,44 +14,27 @@
  * One thread. durableOffset ≤ visibleOffset ≤ nextOffset
  */
 import { EscError } from "../errors.ts";
-import { DROP_REASONS } from "../event/frame.ts";
 import { RUN_COUNT, RUN_LENGTH } from "../event/run.ts";
-import type { DamageReport } from "../log/damage.ts";
+import type { DamageReport, LogDamage } from "../log/damage.ts";
 import type { Files } from "../log/files.ts";
 import { BATCH_HAS_IDS } from "../log/format.ts";
-import { visitIds } from "../log/id-scan.ts";
 import { LOG_OPTIONS_DEFAULT } from "../log/segment.ts";
-import { ShardState } from "../log/shard-state.ts";
 import { LogWriter } from "../log/writer.ts";
-import { count, openCounters } from "../metrics/counters.ts";
-import { Histogram } from "../metrics/histogram.ts";
-import { SHARD_APPEND, SHARD_FSYNC, SHARD_PROCESS, SHARD_QUEUE } from "../metrics/latency.ts";
-import {
-  LANE_ACCEPTED,
-  LANE_BATCHES,
-  LANE_BYTES,
-  LANE_CORRUPT,
-  LANE_DROPPED,
-  LANE_DUPLICATES,
-  LANE_DURABLE,
-  LANE_FAILED,
-  LANE_PROCESSED,
-  LANE_SYNCS,
-} from "../metrics/layout.ts";
 import { align8, RingReader } from "../queue/ring.ts";
 import type { VerdictSender } from "../queue/verdicts.ts";
 import { Answers } from "./answers.ts";
 import { Dedup } from "./dedup.ts";
 import { Hand } from "./hand.ts";
-import { hashId, ID_HASH } from "./id-hash.ts";
+import { ID_HASH } from "./id-hash.ts";
+import { learnIds } from "./learn-ids.ts";
 import type { LaneShardOptions } from "./options.ts";
-import { runReceivedUs, Sift } from "./sift.ts";
+import { Scoreboard } from "./scoreboard.ts";
+import { Sift } from "./sift.ts";
 
 /** Between two attempts to write a failed log. */
 const RETRY_US = 1_000_000;
 /** Between two looks at what retention may remove. */
 const RETAIN_US = 10_000_000;
-const LOG_FAILED = LANE_DROPPED + DROP_REASONS.indexOf("log_failed");
 
 /** What a lane needs from its thread. */
 export interface LaneHost {
@@ -64,7 +47,7 @@ export interface LaneHost {
   readonly senders: readonly VerdictSender[];
   /** Is told of damage in the log. */
   readonly onDamage: DamageReport;
-  /** Is told once when the log fails, and once when it goes on. */
+  /** Is told when the log fails or old segments cannot be removed, and when a failed log goes on. */
   readonly onFailure: (error: EscError) => void;
   readonly onRecovery: () => void;
 }
@@ -75,15 +58,10 @@ export class Lane {
   readonly #inputs: readonly RingReader[];
   readonly #hand: Hand;
   readonly #log: LogWriter;
-  readonly #state: ShardState;
-  readonly #counters: Float64Array;
+  readonly #board: Scoreboard;
   readonly #dedup: Dedup | undefined;
   readonly #sift = new Sift();
   readonly #answers: Answers;
-  readonly #queueLatency: Histogram;
-  readonly #appendLatency: Histogram;
-  readonly #processLatency: Histogram;
-  readonly #fsyncLatency: Histogram;
   #firstInput = 0;
   /** When the oldest event was written that is not synced; -1: there is none. */
   #unsyncedSinceUs = -1;
@@ -100,13 +78,8 @@ export class Lane {
     this.#host = host;
     this.#inputs = options.inputs.map((memory) => new RingReader(memory));
     this.#hand = new Hand(options.hand, options.intent);
-    this.#state = new ShardState(options.info.state);
-    this.#counters = openCounters(options.counters);
+    this.#board = new Scoreboard(options);
     this.#answers = new Answers(host.senders, options.info.index);
-    this.#queueLatency = new Histogram(options.latencies, SHARD_QUEUE);
-    this.#appendLatency = new Histogram(options.latencies, SHARD_APPEND);
-    this.#processLatency = new Histogram(options.latencies, SHARD_PROCESS);
-    this.#fsyncLatency = new Histogram(options.latencies, SHARD_FSYNC);
     this.#dedup = options.dedup === undefined ? undefined : new Dedup(options.dedup);
     this.#hand.settle(this.#inputs);
     this.#log = LogWriter.open(host.files, options.info.directory, {
@@ -171,13 +144,10 @@ export class Lane {
     if (!this.hasFailed) this.#sync();
   }
 
-  /** Syncs and closes the log. @throws {EscError} `LOG_UNAVAILABLE` if the sync fails. */
+  /** Syncs and closes the log. A sync that fails is reported like any other. */
   close(): void {
-    try {
-      this.#log.close();
-    } finally {
-      this.#publish();
-    }
+    this.sync();
+    this.#log.close();
   }
 
   /** Goes on after a predecessor, or begins. */
@@ -185,8 +155,8 @@ export class Lane {
     const hand = this.#hand;
     const log = this.#log;
     const isSuccessor = hand.wasOpened;
-    if (isSuccessor) this.#publish();
-    else this.#begin();
+    if (isSuccessor) this.#board.publish(log);
+    else this.#board.begin(log);
     const end = hand.isPrepared ? hand.baseOffset : log.nextOffset;
     const decidedUs = hand.isPrepared ? hand.decidedUs : this.#host.nowUs();
     this.#learnIds(end, decidedUs);
@@ -202,32 +172,17 @@ export class Lane {
     this.#finish();
   }
 
-  #begin(): void {
-    const { nextOffset, durableOffset } = this.#log;
-    const state = this.#state;
-    // What was there before this process counts for nobody.
-    state.nextOffset = nextOffset;
-    state.durableOffset = durableOffset;
-    state.visibleOffset = nextOffset;
-    this.#publish();
-  }
-
   #learnIds(endOffset: number, nowUs: number): void {
     const dedup = this.#dedup;
-    const options = this.#options.dedup;
+    const { info, dedup: options } = this.#options;
     if (dedup === undefined || options === undefined) return;
-    const hash = new Int32Array(2);
-    const add = (low: number, high: number, offset: number, receivedUs: number) => {
-      if (offset < endOffset && dedup.find(low, high) < 0) dedup.add(low, high, offset, receivedUs);
-    };
-    const query = { hash: ID_HASH, fromUs: nowUs - options.windowMs * 1000, endOffset };
-    visitIds(this.#host.files, this.#options.info.directory, query, {
-      onHash: add,
-      onId: (bytes, start, length, offset, receivedUs) => {
-        hashId(bytes, start, length, hash);
-        add(hash[0] as number, hash[1] as number, offset, receivedUs);
-      },
-    }, (damage) => this.#noteDamage(damage));
+    learnIds(dedup, {
+      files: this.#host.files,
+      directory: info.directory,
+      fromUs: nowUs - options.windowMs * 1000,
+      endOffset,
+      onDamage: (damage) => this.#noteDamage(damage),
+    });
     dedup.expire(nowUs);
   }
 
@@ -258,7 +213,7 @@ export class Lane {
     this.#dedup?.expire(nowUs);
     this.#walk(baseOffset);
     hand.prepare(baseOffset, sift.stored, nowUs);
-    this.#recordQueueLatency(nowUs);
+    this.#board.recordQueue(hand.words, sift, nowUs);
     try {
       if (sift.stored > 0) this.#append();
       if (this.#options.durability === "fsync" || sift.wantsDurable) this.#syncOrThrow();
@@ -297,41 +252,19 @@ export class Lane {
       );
     }
     if (this.#unsyncedSinceUs < 0) this.#unsyncedSinceUs = this.#host.nowUs();
-    count(this.#counters, LANE_BATCHES, 1);
-    count(this.#counters, LANE_BYTES, bodyBytes);
+    this.#board.appended(bodyBytes);
   }
 
   /** The batch in hand is stored: everybody hears of it, and the hand is empty. */
   #finish(): void {
     const hand = this.#hand;
     const sift = this.#sift;
-    const counters = this.#counters;
-    this.#recordAppendLatency();
-    this.#publish();
+    this.#board.recordAppend(hand.words, sift, this.#host.nowUs());
+    this.#board.publish(this.#log);
     this.#answers.stored(hand.words, sift);
     this.#answers.flush(sift.stored > 0);
-    count(counters, LANE_ACCEPTED, sift.stored);
-    count(counters, LANE_DUPLICATES, sift.duplicates);
-    // Without a processor an event is processed as soon as it is stored.
-    count(counters, LANE_PROCESSED, sift.stored);
+    this.#board.stored(sift);
     hand.clear();
-  }
-
-  /** Writes the shard's state for all threads to see. */
-  #publish(): void {
-    const log = this.#log;
-    const state = this.#state;
-    const { durableOffset, nextOffset } = log;
-    const becameDurable = durableOffset - state.durableOffset;
-    if (becameDurable > 0) count(this.#counters, LANE_DURABLE, becameDurable);
-    state.nextOffset = nextOffset;
-    state.durableOffset = durableOffset;
-    // Never back: readers may hold on to it.
-    const visible = this.#options.durability === "fsync" ? durableOffset : nextOffset;
-    if (visible > state.visibleOffset) state.visibleOffset = visible;
-    state.firstOffset = log.firstOffset;
-    state.logBytes = log.bytes;
-    this.#counters[LANE_FAILED] = this.hasFailed ? 1 : 0;
   }
 
   #syncOrThrow(): void {
@@ -339,9 +272,8 @@ export class Lane {
     if (durableOffset === nextOffset) return;
     const startNs = this.#host.monotonicNs();
     this.#log.sync();
-    this.#fsyncLatency.record((this.#host.monotonicNs() - startNs) / 1000, 1);
+    this.#board.synced((this.#host.monotonicNs() - startNs) / 1000);
     this.#unsyncedSinceUs = -1;
-    count(this.#counters, LANE_SYNCS, 1);
   }
 
   #sync(): void {
@@ -351,7 +283,7 @@ export class Lane {
       if (!(error instanceof EscError) || error.code !== "LOG_UNAVAILABLE") throw error;
       this.#fail(error, this.#log.nextOffset);
     }
-    this.#publish();
+    this.#board.publish(this.#log);
     this.#answers.flush(false);
   }
 
@@ -360,15 +292,14 @@ export class Lane {
     this.#dedup?.forgetFrom(baseOffset);
     this.#hand.unprepare();
     this.#retryAtUs = this.#host.nowUs() + RETRY_US;
-    this.#counters[LANE_FAILED] = 1;
+    this.#board.publish(this.#log);
     this.#host.onFailure(error);
     if (this.#hand.bodyBytes > 0) this.#refuse();
   }
 
   #recover(nowUs: number): void {
     const { durableOffset, nextOffset } = this.#log;
-    const visible = this.#state.visibleOffset;
-    const keepBelow = Math.min(Math.max(visible, durableOffset), nextOffset);
+    const keepBelow = Math.min(Math.max(this.#board.visibleOffset, durableOffset), nextOffset);
     try {
       this.#log.recover(keepBelow);
     } catch (error) {
@@ -377,7 +308,7 @@ export class Lane {
       return;
     }
     this.#unsyncedSinceUs = -1;
-    this.#publish();
+    this.#board.publish(this.#log);
     this.#host.onRecovery();
   }
 
@@ -402,8 +333,7 @@ export class Lane {
     if (refused === 0) return;
     this.#answers.flush(false);
     hand.flip(kept - keptAt);
-    count(this.#counters, LANE_ACCEPTED, refused);
-    count(this.#counters, LOG_FAILED, refused);
+    this.#board.refused(refused);
   }
 
   /** What is due by the clock. */
@@ -425,33 +355,11 @@ export class Lane {
       if (!(error instanceof EscError) || error.code !== "LOG_UNAVAILABLE") throw error;
       this.#host.onFailure(error);
     }
-    this.#publish();
+    this.#board.publish(this.#log);
   }
 
-  #recordQueueLatency(nowUs: number): void {
-    const { words } = this.#hand;
-    const sift = this.#sift;
-    for (let run = 0; run < sift.runCount; run++) {
-      const at = sift.runAt[run] as number;
-      this.#queueLatency.record(nowUs - runReceivedUs(words, at), words[(at >> 2) + RUN_COUNT] as number);
-    }
-  }
-
-  #recordAppendLatency(): void {
-    const { words } = this.#hand;
-    const sift = this.#sift;
-    const nowUs = this.#host.nowUs();
-    for (let run = 0; run < sift.runCount; run++) {
-      const stored = sift.runStored[run] as number;
-      if (stored === 0) continue;
-      const us = nowUs - runReceivedUs(words, sift.runAt[run] as number);
-      this.#appendLatency.record(us, stored);
-      this.#processLatency.record(us, stored);
-    }
-  }
-
-  #noteDamage(damage: Parameters<DamageReport>[0]): void {
-    if (damage.kind === "corrupt") count(this.#counters, LANE_CORRUPT, 1);
+  #noteDamage(damage: LogDamage): void {
+    if (damage.kind === "corrupt") this.#board.damaged();
     this.#host.onDamage(damage);
   }
 }

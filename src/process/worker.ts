@@ -74,7 +74,7 @@ function step(messageCount: number): boolean {
   if (command === COMMAND_STOP) return false;
   if (command === COMMAND_PAUSE) {
     // Nothing will tick: what is written is synced before.
-    if (control.state !== STATE_PAUSED) for (const lane of lanes) lane.sync();
+    if (control.state !== STATE_PAUSED) { for (const lane of lanes) lane.sync(); }
     control.state = STATE_PAUSED;
     doorbell.wait(doorbell.arm(), control.command === COMMAND_PAUSE ? IDLE_MS : 0);
     return true;

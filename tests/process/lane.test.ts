@@ -237,6 +237,36 @@ test.each(["write", "sync"] as const)(
   },
 );
 
+test("interval: a failed sync for somebody who waits hides the batch, and stores the others' events once", () => {
+  const broken = new Set<string>();
+  let now = 0;
+  const memory = memoryOf({ durability: "interval", syncIntervalMs: 100 });
+  const { lane } = openLane(memory, { files: breakableFiles(broken), nowUs: () => now });
+  const state = new ShardState(memory.shard.info.state);
+  send(memory, ["seen"]);
+  lane.turn();
+  expect(state.visibleOffset).toBe(1);
+  broken.add("sync");
+  send(memory, ["kept"]);
+  send(memory, ["refused"], { acks: ACKS_DURABLE, firstSeq: 1 });
+  lane.turn();
+  expect([state.visibleOffset, state.nextOffset]).toEqual([1, 1]);
+  now = 20_000_000;
+  lane.turn();
+  expect([state.visibleOffset, state.nextOffset, lane.hasFailed]).toEqual([1, 1, true]);
+  broken.clear();
+  now = 40_000_000;
+  lane.turn();
+  expect(stored(memory)).toEqual(["seen", "kept"]);
+  lane.close();
+  expect([state.durableOffset, counterOf(memory, LANE_DURABLE), counterOf(memory, LANE_FAILED)]).toEqual([
+    2,
+    2,
+    0,
+  ]);
+  expect(takeVerdicts(memory).map((verdict) => verdict.status)).toEqual([STATUS_FAILED]);
+});
+
 test("a successor finishes the batch exactly once, wherever the thread ended", () => {
   const payloads = (from: number, count: number) =>
     Array.from({ length: count }, (_, index) => `${from + index}`.padEnd(40));
