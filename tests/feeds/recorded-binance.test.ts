@@ -96,6 +96,25 @@ function describeAll(set: BinanceSet, result: Replay, one: InstrumentReplay): Re
   };
 }
 
+/** The first lines of each recording, with the part of the expected results that falls into them. */
+for (const set of SETS) {
+  test(`${set.name}: the first 3,000 messages agree with the tickers and the expected checkpoints`, async () => {
+    const file = set.files[0]?.replace("_20240808.gz", "_first3000.gz") ?? "";
+    const result = replay(set, await readRecording(file));
+    const one = result.named(set.symbol);
+    const all = await readExpected("binance-first3000");
+    const expected = all[set.name] as { checkpoints: [number, string][] };
+    expect(one.faults).toEqual([]);
+    expect(one.tickerSameId).toBeGreaterThan(0);
+    expect(one.tickerEqual).toBe(one.tickerSameId);
+    expectSame({
+      snapshot_last_update_id: one.snapshotId,
+      first_applied: one.firstApplied,
+      checkpoints: one.series.checkpoints.slice(0, 4),
+    }, { ...expected, checkpoints: expected.checkpoints.filter(([line]) => line <= one.series.lineCount) });
+  });
+}
+
 for (const set of SETS) {
   test.skipIf(!HAS_FULL_SETS)(`${set.name} gives every expected number${FULL_SETS_ABSENT}`, async () => {
     const lines = await readRecording(...set.files);
