@@ -1,6 +1,7 @@
 /** `esc tail`: prints events as they come, or from any place in the log. */
 import { type Command, InvalidArgumentError } from "commander";
 import { Client } from "../src/client/client.ts";
+import { refusalError } from "../src/client/connection.ts";
 import type { EventCursor } from "../src/client/events.ts";
 import type { StartAt, Subscription } from "../src/client/subscription.ts";
 import { dialTcp } from "../src/client/tcp.ts";
@@ -90,7 +91,13 @@ async function tail(
 ): Promise<void> {
   const { host, port, from, consumer, lane: lanes } = options;
   const { output } = context;
-  const client = await Client.connect({ dial: dialTcp({ host, port }), acks: "none", producer: "esc tail" });
+  const refused = Promise.withResolvers<EscError>();
+  const client = await Client.connect({
+    dial: dialTcp({ host, port }),
+    acks: "none",
+    producer: "esc tail",
+    onRefused: (refusal) => refused.resolve(refusalError(refusal)),
+  });
   try {
     const end = options.untilEnd === true ? await findLogEnd({ ...options, lanes }) : undefined;
     const reader = new Reader(new EventPrinter(options.format ?? (output.json ? "json" : "text"), output), {
@@ -110,7 +117,7 @@ async function tail(
     const interrupted = new Promise<void>((resolve) => {
       context.interrupted().addEventListener("abort", () => resolve());
     });
-    const failure = await Promise.race([reader.finished, interrupted, client.ended]);
+    const failure = await Promise.race([reader.finished, interrupted, refused.promise, client.ended]);
     clearInterval(silence);
     if (failure !== undefined) throw withPlaceToGoOn(failure, subscription);
     await client.close();

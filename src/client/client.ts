@@ -87,6 +87,9 @@ export class Client {
   /**
    * Begins to receive events. The handler may be called before this resolves.
    *
+   * A refusal that the server can tell only after asking for a durable consumer's position may come after
+   * this has resolved: through `onRefused`, with `seq` 0.
+   *
    * @throws {EscError} With the server's code when it refuses the subscription.
    */
   async subscribe(options: SubscribeOptions, handler: EventsHandler): Promise<Subscription> {
@@ -99,7 +102,9 @@ export class Client {
     this.#subscriptions.set(subscription.id, subscription);
     this.#subscribeRefusal = undefined;
     subscription.attach(connection);
-    // The server answers in order: if it refuses, it does so before its PONG.
+    // The server opens a subscription after it has dealt with what arrived together with the request, the
+    // first PING included. So its refusal lies between the first PONG and the second.
+    await connection.ping();
     await connection.ping();
     const refusal: Refusal | undefined = this.#subscribeRefusal;
     if (refusal === undefined) return subscription;
