@@ -24,8 +24,10 @@ import {
   requeuedSchema,
 } from "./schemas.ts";
 
-/** Letters that one requeue or purge deals with. */
+/** Letters that one requeue, or one piece of a purge, deals with. */
 const BATCH_COUNT_MAX = 10_000;
+/** Letters that are published again at the same time. */
+const REQUEUE_COUNT = 256;
 
 type DlqEvent = z.infer<typeof dlqEventSchema>;
 type Filter = z.infer<typeof dlqFilterQuery>;
@@ -68,15 +70,22 @@ export function dlqRoutes(context: ApiContext): Route[] {
   ];
 }
 
+interface Letter {
+  readonly offset: number;
+  readonly submission: Submission;
+}
+
 class DeadLetters {
   readonly #context: ApiContext;
   readonly #info: ShardInfo;
+  readonly #key: string;
   /** Opened when it is first needed: the log's folder may not exist before. */
   #marks: DeadLetterMarks | undefined;
 
   constructor(context: ApiContext, info: ShardInfo) {
     this.#context = context;
     this.#info = info;
+    this.#key = shardKey(info.lane, info.shard);
   }
 
   list(call: ApiRequest): Response {
@@ -86,7 +95,7 @@ class DeadLetters {
     const positions = cursor === undefined ? {} : decodeCursor(cursor, [this.#info]);
     if (positions instanceof BadRequest) return problemOf("USAGE", positions.message);
     const events: DlqEvent[] = [];
-    const from = positions[shardKey(this.#info.lane, this.#info.shard)];
+    const from = positions[this.#key];
     const next = this.#read(query.value, { from, limit }, (view) => events.push(letterOf(view)));
     if (next instanceof Response) return next;
     return json(next === undefined ? { events } : { events, cursor: encodeCursor(next) });
@@ -95,28 +104,42 @@ class DeadLetters {
   async requeue(call: ApiRequest): Promise<Response> {
     const query = checkQuery(dlqFilterQuery, call.url);
     if (query.response) return query.response;
-    const letters: { offset: number; submission: Submission }[] = [];
-    const next = this.#read(query.value, { limit: BATCH_COUNT_MAX }, (view) => {
-      letters.push({ offset: view.offset, submission: { frame: revive(view.bytes, view.at).frame } });
-    });
-    if (next instanceof Response) return next;
-    const submissions = letters.map((letter) => letter.submission);
-    const outcomes = await this.#context.publisher.publish(submissions, "durable", "internal");
     let requeued = 0;
-    for (const [index, letter] of letters.entries()) {
-      if (outcomes[index]?.ok === true && this.#opened().add(letter.offset)) requeued++;
+    let failed = 0;
+    let from: number | undefined = 0;
+    // In pieces, because an event that meets a full lane dies again: then the rest waits for better times.
+    while (from !== undefined && failed === 0 && requeued < BATCH_COUNT_MAX) {
+      const letters: Letter[] = [];
+      const next = this.#read(query.value, { from, limit: REQUEUE_COUNT }, (view) => {
+        letters.push({ offset: view.offset, submission: { frame: revive(view.bytes, view.at).frame } });
+      });
+      if (next instanceof Response) return next;
+      from = next?.[this.#key];
+      failed = letters.length - await this.#publish(letters);
+      requeued += letters.length - failed;
     }
-    if (requeued > 0) this.#save();
-    return json({ requeued, failed: letters.length - requeued, has_more: next !== undefined });
+    return json({ requeued, failed, has_more: from !== undefined });
   }
 
-  purge(call: ApiRequest): Response {
+  /** Publishes letters again and marks those that are durable. @returns How many are. */
+  async #publish(letters: readonly Letter[]): Promise<number> {
+    const submissions = letters.map((letter) => letter.submission);
+    const outcomes = await this.#context.publisher.publish(submissions, "durable", "internal");
+    const done = letters.filter((_, index) => outcomes[index]?.ok === true);
+    const marked = done.filter((letter) => this.#opened().add(letter.offset)).length;
+    if (marked > 0) this.#save();
+    return marked;
+  }
+
+  async purge(call: ApiRequest): Promise<Response> {
     const query = checkQuery(dlqFilterQuery, call.url);
     if (query.response) return query.response;
     let deleted = 0;
-    for (let hasMore = true; hasMore;) {
+    let from: number | undefined;
+    do {
       const offsets: number[] = [];
-      const next = this.#read(query.value, { limit: BATCH_COUNT_MAX }, (view) => offsets.push(view.offset));
+      const options = { from, limit: BATCH_COUNT_MAX };
+      const next = this.#read(query.value, options, (view) => void offsets.push(view.offset));
       if (next instanceof Response) return next;
       for (const offset of offsets) {
         if (!this.#opened().add(offset)) {
@@ -124,8 +147,10 @@ class DeadLetters {
         }
       }
       deleted += offsets.length;
-      hasMore = next !== undefined && offsets.length > 0;
-    }
+      from = next?.[this.#key];
+      // A long log is read in pieces, and others are served in between.
+      await new Promise((resolve) => setImmediate(resolve));
+    } while (from !== undefined);
     if (deleted > 0) this.#save();
     return json({ deleted });
   }
@@ -142,7 +167,7 @@ class DeadLetters {
     return readEvents(this.#context.tails, {
       patterns: patterns.value,
       shards: [this.#info],
-      positions: from === undefined ? {} : { [shardKey(this.#info.lane, this.#info.shard)]: from },
+      positions: from === undefined ? {} : { [this.#key]: from },
       limit,
       isWanted: (view) => !marks.has(view.offset) && isMatch(view, filter),
     }, handle);

@@ -19,11 +19,14 @@ export interface ApiRig {
 }
 
 /** Starts it. @param yaml More configuration; ports and the data folder are set. */
-export async function startApi(yaml = "", options: { maxBodyBytes?: number } = {}): Promise<ApiRig> {
+export async function startApi(
+  yaml = "",
+  options: { maxBodyBytes?: number; maxFrame?: string } = {},
+): Promise<ApiRig> {
   const folder = new TemporaryFolder("api");
   const text = `
 data: { dir: "${folder.path("data")}" }
-ingestion: { tcp: { port: 0 }, udp: { port: 0 } }
+ingestion: { max_frame_bytes: ${options.maxFrame ?? "1MiB"}, tcp: { port: 0 }, udp: { port: 0 } }
 http: { port: 0 }
 ${yaml}`;
   const { config } = loadConfig(text, {
