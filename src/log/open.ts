@@ -1,6 +1,7 @@
 /** Opening a log: finding its last segment, repairing its end, and getting ready to append. */
 
 import { dirname } from "node:path";
+import { EscError } from "../errors.ts";
 import { logUnavailable } from "./damage.ts";
 import { fileErrorCode, type FileHandle, type Files } from "./files.ts";
 import { SEGMENT_HEADER_BYTES } from "./format.ts";
@@ -98,7 +99,7 @@ function openWindow(window: SegmentWindow, path: string): void {
   try {
     window.open(path);
   } catch (error) {
-    if (fileErrorCode(error) === "UNKNOWN") throw error;
+    if (error instanceof EscError) throw error;
     throw logUnavailable(`read '${path}'`, error, fileErrorCode(error));
   }
 }

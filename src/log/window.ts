@@ -181,7 +181,7 @@ export class SegmentWindow {
     }
   }
 
-  /** Position behind the last byte at or after `position` that is not zero, rounded up to 8; `position` if none. */
+  /** Position behind the last byte from `position` on that is not zero, rounded up to 8; `position` if none is. */
   endOfData(position: number): number {
     let end = position;
     for (let from = position; this.load(from, 1) >= 0;) {
@@ -191,7 +191,9 @@ export class SegmentWindow {
       if ((this.#length & 3) !== 0) this.bytes.fill(0, this.#length, this.#length + 4 - (this.#length & 3));
       let word = last >> 2;
       while (word >= 0 && words[word] === 0) word--;
-      if (word >= 0 && this.#start + word * 4 >= position) end = this.#start + ((word + 2) >> 1) * 8;
+      if (word >= 0 && this.#start + word * 4 >= position) {
+        end = this.#start + Math.min(((word + 2) >> 1) * 8, this.#length);
+      }
       from = this.#start + this.#length;
     }
     return end;

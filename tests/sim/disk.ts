@@ -125,9 +125,11 @@ export class SimDisk implements Files {
     return this.#inode(path).seen;
   }
 
-  /** Changes a file behind everybody's back, on the disk and in memory. */
+  /** Makes or changes a file behind everybody's back, on the disk and in memory. */
   overwrite(path: string, bytes: Uint8Array): void {
-    const inode = this.#inode(path);
+    const inode = this.#names.get(path) ?? new Inode();
+    this.#names.set(path, inode);
+    this.#keptNames.set(path, inode);
     inode.seen = new Uint8Array(bytes);
     inode.kept = new Uint8Array(bytes);
     inode.waiting = [];
