@@ -24,6 +24,8 @@ export class BlockedConnections {
     this.#flags = sources.map((source) => new Int32Array(source.blocked));
     this.#doorbells = sources.map((source) => new Doorbell(source.doorbell));
     for (const flags of this.#flags) flags.fill(0);
+    // A predecessor may have ended between lowering a flag and telling of it.
+    for (const doorbell of this.#doorbells) doorbell.ring();
   }
 
   /** Raises the flag of a connection that waits at `shard`. @param connection Word of its runs. */

@@ -31,18 +31,23 @@ const BASE_OFFSET = 0;
 const STORED = 1;
 const DECIDED_US = 2;
 const INTENT_DOUBLES = 3;
+/** By how much a dead letter may outgrow its event: headers with an error text of 1,000 characters. */
+const DEAD_LETTER_BYTES = 4096;
+/** Looks before a record that does not come is called too large: the writer may be dropping the oldest. */
+const TAKES_MAX = 3;
 
 /**
  * Allocates a hand.
  *
  * @param bodyBytes Most bytes of runs in one batch, a multiple of 8 and at least the largest record. Twice as
- *   much is reserved; the second half costs memory only once a batch has to be rewritten.
+ *   much is reserved; the second half costs memory only once a batch has to be rewritten. Room by which dead
+ *   letters outgrow their events is added.
  */
 export function createHand(bodyBytes: number): SharedArrayBuffer {
   if (!Number.isInteger(bodyBytes) || bodyBytes < 64 || bodyBytes % 8 !== 0) {
     throw new RangeError(`Hand of ${bodyBytes} bytes: it needs a multiple of 8 from 64`);
   }
-  return new SharedArrayBuffer(2 * (LOG_BATCH_HEADER_BYTES + bodyBytes));
+  return new SharedArrayBuffer(2 * (LOG_BATCH_HEADER_BYTES + bodyBytes + DEAD_LETTER_BYTES));
 }
 
 export function createIntent(): SharedArrayBuffer {
@@ -107,19 +112,19 @@ export class Hand {
    *
    * @param number Position of the input in the list that `settle()` is given.
    * @returns Bytes taken.
+   * @throws {RangeError} If the first record does not fit into an empty hand: it was made too small.
    */
   take(input: RingReader, number: number): number {
     const { bodyBytes } = this;
+    const at = this.bodyAt + bodyBytes;
     this.#intent[RECEIPT_INPUT] = number;
-    const taken = input.take(
-      this.bytes,
-      this.bodyAt + bodyBytes,
-      this.bodyBytesMax - bodyBytes,
-      this.#receipt,
-    );
-    this.#setBodyBytes(bodyBytes + taken);
-    this.#receipt.clear();
-    return taken;
+    for (let takes = 0; takes < TAKES_MAX; takes++) {
+      const taken = input.take(this.bytes, at, this.bodyBytesMax - bodyBytes, this.#receipt);
+      if (taken > 0) this.#setBodyBytes(bodyBytes + taken);
+      this.#receipt.clear();
+      if (taken > 0 || bodyBytes > 0 || input.isEmpty()) return taken;
+    }
+    throw new RangeError(`A record does not fit into a hand of ${this.bodyBytesMax} bytes`);
   }
 
   /** Goes over to the other half, which now holds `bodyBytes` of runs. */

@@ -37,13 +37,27 @@ test.each([0, 56, 100])("createHand(%d) refuses what holds no run or is not a mu
 
 test("take() appends behind what is in hand, as much as fits, from each input", () => {
   const hand = new Hand(createHand(64), createIntent());
-  const rings = [createRing(4096), createRing(4096)] as const;
+  const rings = [createRing(1 << 16), createRing(1 << 16)] as const;
+  const many = Array.from({ length: hand.bodyBytesMax / 8 }, (_, index) => index + 4);
   write(rings[0], [1, 2, 3]);
-  write(rings[1], [4, 5, 6, 7, 8, 9, 10]);
+  write(rings[1], many);
   expect(hand.take(new RingReader(rings[0]), 0)).toBe(24);
-  expect(hand.take(new RingReader(rings[1]), 1)).toBe(40);
-  expect(valuesIn(hand)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  expect(hand.take(new RingReader(rings[1]), 1)).toBe(hand.bodyBytesMax - 24);
+  expect(valuesIn(hand)).toEqual([1, 2, 3, ...many.slice(0, -3)]);
   expect(hand.take(new RingReader(rings[1]), 1)).toBe(0);
+});
+
+test("take() throws where a record can never fit, and does not while the hand holds something", () => {
+  const hand = new Hand(createHand(64), createIntent());
+  const ring = createRing(1 << 16);
+  const writer = new RingWriter(ring);
+  writer.reserve(8);
+  writer.reserve(hand.bodyBytesMax + 1);
+  writer.publish();
+  expect(hand.take(new RingReader(ring), 0)).toBe(8);
+  expect(hand.take(new RingReader(ring), 0)).toBe(0);
+  hand.clear();
+  expect(() => hand.take(new RingReader(ring), 0)).toThrow(RangeError);
 });
 
 test("settle() keeps what was taken when the ring had been freed, and only then", () => {
@@ -79,9 +93,10 @@ test("settle() keeps what was taken when the ring had been freed, and only then"
 
 test("flip() changes half and length at once; each half has room for a batch header", () => {
   const hand = new Hand(createHand(64), createIntent());
-  expect([hand.headerAt, hand.bodyAt, hand.otherHeaderAt]).toEqual([0, LOG_BATCH_HEADER_BYTES, 128]);
+  const half = LOG_BATCH_HEADER_BYTES + hand.bodyBytesMax;
+  expect([hand.headerAt, hand.bodyAt, hand.otherHeaderAt]).toEqual([0, LOG_BATCH_HEADER_BYTES, half]);
   hand.flip(24);
-  expect([hand.headerAt, hand.bodyAt, hand.otherHeaderAt, hand.bodyBytes]).toEqual([128, 192, 0, 24]);
+  expect([hand.headerAt, hand.bodyAt, hand.otherHeaderAt, hand.bodyBytes]).toEqual([half, half + 64, 0, 24]);
   hand.clear();
-  expect([hand.headerAt, hand.bodyBytes]).toEqual([128, 0]);
+  expect([hand.headerAt, hand.bodyBytes]).toEqual([half, 0]);
 });

@@ -277,7 +277,7 @@ test("a successor finishes the batch exactly once, wherever the thread ended", (
   );
   let points = 0;
   for (let point = 1;; point++) {
-    const memory = memoryOf({ directory: folder.path(`log-${point}`), handBytes: 2048, segmentBytes: 4096 });
+    const memory = memoryOf({ directory: folder.path(`log-${point}`), handBytes: 64, segmentBytes: 4096 });
     let left = point;
     let caught: LaneMemory | undefined;
     const tick = () => {
