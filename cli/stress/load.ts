@@ -60,7 +60,10 @@ export async function runTcpLoad(options: LoadOptions): Promise<LoadResult> {
     }));
   try {
     for (let at = 0; at < producers.length; at += OPENING_COUNT) {
-      await Promise.all(producers.slice(at, at + OPENING_COUNT).map((producer) => producer.open()));
+      const opening = producers.slice(at, at + OPENING_COUNT).map((producer) => producer.open());
+      // Each to its end, even when one has failed: what opens late could not be closed otherwise.
+      const failed = (await Promise.allSettled(opening)).find((result) => result.status === "rejected");
+      if (failed !== undefined) throw failed.reason;
     }
     const startMs = performance.now();
     interrupted.addEventListener("abort", () => producers.forEach((producer) => producer.stop()));

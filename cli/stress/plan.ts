@@ -59,6 +59,8 @@ export class FrameBlock {
   readonly count: number;
   /** Index of frame i; one more entry is the end of the last. */
   readonly starts: Int32Array;
+  /** Length of the longest frame's body. */
+  readonly bodyBytesMax: number;
   readonly #payloads: Int32Array;
 
   constructor(plan: StressPlan, client: number) {
@@ -71,6 +73,7 @@ export class FrameBlock {
         payload: payload.slice(0, plan.size),
       }));
     const cycleBytes = frames.reduce((sum, frame) => sum + frame.length, 0);
+    this.bodyBytesMax = Math.max(...frames.map((frame) => frame.length)) - FRAME_PREFIX_BYTES;
     const cycles = Math.max(1, Math.floor(BLOCK_BYTES / cycleBytes));
     this.count = cycle * cycles;
     this.bytes = Buffer.alloc(cycleBytes * cycles);

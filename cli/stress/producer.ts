@@ -6,7 +6,7 @@
  */
 import { Connection, type ConnectionEvents, type Refusal } from "../../src/client/connection.ts";
 import type { Dial } from "../../src/client/transport.ts";
-import type { EscError } from "../../src/errors.ts";
+import { EscError } from "../../src/errors.ts";
 import type { AcksName } from "../../src/event/run.ts";
 import type { Histogram } from "../../src/metrics/histogram.ts";
 import { Pacer } from "../pacer.ts";
@@ -63,14 +63,22 @@ export class StressProducer {
     this.#finish = resolve;
   }
 
-  /** Connects; nothing is sent yet. @throws {EscError} As `Connection.open()`. */
+  /**
+   * Connects; nothing is sent yet.
+   *
+   * @throws {EscError} As `Connection.open()`; `USAGE` when the events are too large for the server.
+   */
   async open(): Promise<void> {
-    const { dial, acks } = this.#options;
-    this.#connection = await Connection.open(
-      dial,
-      { acks, producer: "esc stress" },
-      this.#connectionEvents(),
-    );
+    const { dial, acks, block } = this.#options;
+    const hello = { acks, producer: "esc stress" };
+    this.#connection = await Connection.open(dial, hello, this.#connectionEvents());
+    const { max_frame_bytes: bodyBytesMax } = this.#connection.welcome;
+    if (block.bodyBytesMax > bodyBytesMax) {
+      throw new EscError(
+        "USAGE",
+        `Events of ${block.bodyBytesMax} bytes are too large: the server takes ${bodyBytesMax}`,
+      );
+    }
   }
 
   /** Begins to send. */
