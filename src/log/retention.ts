@@ -23,6 +23,8 @@ export interface RetentionResult {
 interface SealedSegment {
   readonly baseOffset: number;
   readonly bytes: number;
+  /** No event in it was received later; `undefined`: ask when the next segment was begun. */
+  readonly endUs: number | undefined;
 }
 
 /** All segments but the one being written, oldest first. Lane worker only. */
@@ -50,8 +52,8 @@ export class SegmentLedger {
     return this.#sealed.map((segment) => segment.baseOffset);
   }
 
-  add(baseOffset: number, bytes: number): void {
-    this.#sealed.push({ baseOffset, bytes });
+  add(baseOffset: number, bytes: number, endUs?: number): void {
+    this.#sealed.push({ baseOffset, bytes, endUs });
     this.#bytes += bytes;
   }
 
@@ -82,7 +84,7 @@ export class SegmentLedger {
 /**
  * Removes segments from the oldest on, as long as a limit is exceeded.
  *
- * A segment is too old when the one after it was begun before the age limit: then all in it is older.
+ * A segment is too old when all in it is: at the latest when the one after it was begun before the age limit.
  *
  * @param active The segment being written: counted, never removed. A failed log may have none.
  * @throws {EscError} `LOG_UNAVAILABLE` if a file cannot be removed.
@@ -124,7 +126,7 @@ function isTooMuch(ledger: SegmentLedger, retention: Retention, activeBytes: num
 
 function isTooOld(ledger: SegmentLedger, retention: Retention, follower: number): boolean {
   if (retention.maxAgeUs === undefined) return false;
-  const endUs = ledger.createdUs(follower);
+  const endUs = ledger.first?.endUs ?? ledger.createdUs(follower);
   return endUs !== undefined && endUs < retention.nowUs - retention.maxAgeUs;
 }
 

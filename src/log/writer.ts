@@ -216,7 +216,7 @@ export class LogWriter {
     this.#segment = segment;
     if (full !== undefined) {
       full.seal(this.#next);
-      this.#ledger.add(full.baseOffset, full.position);
+      this.#ledger.add(full.baseOffset, full.position, this.#receivedUsMax);
     }
     this.#place.files.syncDirectory(this.#place.directory);
     return segment;
