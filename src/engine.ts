@@ -72,6 +72,7 @@ export class Engine {
   #dispatcher: SupervisedWorker | undefined;
   #startFailure: EscError | undefined;
   #isStarted = false;
+  readonly #listening = new Set<string>();
   readonly #quiesced = new Set<string>();
 
   private constructor(config: Config, parts: EngineParts) {
@@ -192,13 +193,17 @@ export class Engine {
       const options = ingestOptions(source, this.config, this.memory, this.#data.layout, this.version);
       this.#ingest.push(this.#spawn(`ingest-${source.index}`, "src/ingest/worker.ts", source, options));
     }
-    await this.#running(this.#ingest);
+    // Their message, not their state: it carries the addresses.
+    await this.#started(() => this.#listening.size === this.#ingest.length);
     this.#isStarted = true;
   }
 
-  async #running(workers: readonly SupervisedWorker[]): Promise<void> {
-    const isSettled = () =>
-      this.#startFailure !== undefined || workers.every((worker) => worker.control.state === STATE_RUNNING);
+  #running(workers: readonly SupervisedWorker[]): Promise<void> {
+    return this.#started(() => workers.every((worker) => worker.control.state === STATE_RUNNING));
+  }
+
+  async #started(condition: () => boolean): Promise<void> {
+    const isSettled = () => this.#startFailure !== undefined || condition();
     const settled = await until(isSettled, Date.now() + START_TIMEOUT_MS);
     if (this.#startFailure !== undefined) throw this.#startFailure;
     if (!settled) throw new EscError("INTERNAL", "A worker thread did not start in time");
@@ -233,6 +238,7 @@ export class Engine {
         );
         break;
       case "listening":
+        this.#listening.add(worker.name);
         this.addresses = {
           ...this.addresses,
           ...(message.tcp === undefined ? {} : { tcp: message.tcp }),
