@@ -106,6 +106,7 @@ export class Histogram {
    */
   percentile(percent: number): number {
     const cells = this.#cells;
+    if (cells[COUNT] === 0) return 0;
     let total = 0;
     // Summed here, not taken from COUNT: the writer may be between two stores.
     for (let i = HEADER; i < HISTOGRAM_COUNTERS; i++) total += cells[i] as number;
@@ -128,6 +129,7 @@ export class Histogram {
    */
   cumulative(boundsUs: readonly number[]): number[] {
     const cells = this.#cells;
+    if (cells[COUNT] === 0) return boundsUs.map(() => 0);
     const counts: number[] = [];
     let bucket = 0;
     let below = 0;
@@ -144,6 +146,8 @@ export class Histogram {
   add(other: Histogram): void {
     const cells = this.#cells;
     const from = other.#cells;
+    // Most histograms of an engine are empty; a value that is being recorded comes with the next look.
+    if (from[COUNT] === 0) return;
     const maxUs = Math.max(this.maxUs, other.maxUs);
     for (let i = 0; i < HISTOGRAM_COUNTERS; i++) {
       cells[i] = (cells[i] as number) + (from[i] as number);

@@ -130,7 +130,7 @@ export interface Snapshot {
   readonly dlq: LaneSnapshot | undefined;
 }
 
-/** Reads everything. Main thread; costs about a millisecond, no other thread notices. */
+/** Reads everything. Main thread; costs a millisecond or two, no other thread notices. */
 export function takeSnapshot(meters: Meters): Snapshot {
   const lanes = new Map<string, LaneSnapshot>();
   for (const shard of meters.shards) {
