@@ -62,6 +62,16 @@ export interface ConnectionSink {
    * @param detail With `STATUS_DROPPED` an index into DROP_REASONS.
    */
   problem(status: number, detail: number, firstSeq: number, count: number): void;
+  /**
+   * Events firstSeq..firstSeq+count-1 have their place, for sinks that tell it (HTTP). Told before the
+   * `progress()` that covers them; absent where nobody asks, so that it costs nothing there.
+   *
+   * @param status `STATUS_OK` or `STATUS_DUPLICATE`.
+   * @param offset Log offset of the first; of a duplicate, where it was stored the first time. -1 when it
+   *   has none yet (accepted only).
+   * @param shard Index in the engine's list of shards.
+   */
+  stored?(status: number, firstSeq: number, count: number, offset: number, shard: number): void;
 }
 
 /** One producer as the engine sees it. Made by `Source.openConnection`. */
@@ -311,6 +321,8 @@ export class Source {
     const { status, detail, firstSeq } = completion;
     if (status !== STATUS_OK && status !== STATUS_DUPLICATE) {
       connection.sink.problem(status, detail, firstSeq, completion.count);
+    } else if (connection.sink.stored !== undefined) {
+      connection.sink.stored(status, firstSeq, completion.count, completion.offset, completion.shard);
     }
     if (!connection.tracker.add(firstSeq, completion.count)) return;
     if (connection.timedSeq !== 0 && connection.tracker.done >= connection.timedSeq) {
