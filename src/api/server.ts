@@ -29,6 +29,8 @@ const IDLE_SECONDS = 30;
 /** The runtime's own limit is out of the way: `readBody()` enforces ours, and answers with problem details. */
 const RUNTIME_BODY_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
+/** How often files that no query and no subscriber reads any more are closed. */
+const SWEEP_MS = 60_000;
 /** How long `quiesce()` waits for verdicts; each has its own, longer limit. */
 const QUIESCE_MS_MAX = 2_000;
 
@@ -39,6 +41,7 @@ export class HttpServer {
   readonly #server: Server<SocketData>;
   readonly #context: ApiContext;
   readonly #sockets: WebSockets;
+  readonly #sweeper: ReturnType<typeof setInterval>;
 
   /**
    * Begins to listen and to take turns.
@@ -57,6 +60,7 @@ export class HttpServer {
     this.address = `${options.host.includes(":") ? `[${options.host}]` : options.host}:${this.port}`;
     this.#context.turns.add(this.#sockets);
     this.#context.turns.start();
+    this.#sweeper = setInterval(() => this.#context.tails.sweep(), SWEEP_MS);
   }
 
   /** Takes no more events, and waits for the verdicts of those it took. Everything else goes on. */
@@ -72,6 +76,7 @@ export class HttpServer {
 
   /** Ends streams and WebSockets, closes everything. */
   async stop(): Promise<void> {
+    clearInterval(this.#sweeper);
     this.#sockets.close();
     await this.#context.turns.stop();
     await this.#server.stop(true);

@@ -44,6 +44,8 @@ export class ShardTails {
   lookedTo = 0;
   readonly #report: DamageReport;
   #calls = 0;
+  /** Calls there had been at the last `sweep()`. */
+  #sweptCalls = 0;
 
   /** @param report Is told of damage a reader met and stepped over. */
   constructor(shards: readonly ShardInfo[], report: DamageReport) {
@@ -105,6 +107,22 @@ export class ShardTails {
     placed.usedAt = ++this.#calls;
     placed.batch = undefined;
     return placed.reader.seekTime(us, shard.state.visibleOffset);
+  }
+
+  /**
+   * Closes the files of readers that nobody used since the sweep before: an open file keeps the disk space
+   * of a segment that retention has removed. Call about once a minute.
+   */
+  sweep(): void {
+    for (const { readers } of this.#shards) {
+      for (let index = readers.length - 1; index >= 0; index--) {
+        const placed = readers[index];
+        if (placed === undefined || placed.usedAt > this.#sweptCalls) continue;
+        placed.reader.close();
+        readers.splice(index, 1);
+      }
+    }
+    this.#sweptCalls = this.#calls;
   }
 
   /** Closes all files; the next call opens what it needs. For when nobody subscribes any more. */

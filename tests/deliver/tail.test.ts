@@ -75,6 +75,21 @@ test("any number of places in the past is read through READERS_MAX readers", () 
   expect(openFiles(rig.at(0).info.directory)).toBeLessThanOrEqual(2);
 });
 
+test("sweep() closes what was not used since the sweep before, and nothing else", () => {
+  const { rig, tails, append } = setUp(1 << 16);
+  const { directory } = rig.at(0).info;
+  for (let index = 0; index < 50; index++) append("x".repeat(2000), 4);
+  const writers = openFiles(directory);
+  for (const offset of [0, 60, 120]) tails.batchAt(0, offset);
+  expect(openFiles(directory)).toBe(writers + 3);
+  tails.sweep();
+  expect(openFiles(directory)).toBe(writers + 3);
+  tails.batchAt(0, 60);
+  tails.sweep();
+  expect(openFiles(directory)).toBe(writers + 1);
+  expect(tails.batchAt(0, 0)?.baseOffset).toBe(0);
+});
+
 test("a damaged batch is stepped over and told once, also when it is the last one", () => {
   const { rig, tails, append, damages } = setUp();
   append("good");
