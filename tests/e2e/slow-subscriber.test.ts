@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { Client } from "../../src/client/client.ts";
+import { dialTcp } from "../../src/client/tcp.ts";
+import { EscServer, runEsc } from "../support/esc.ts";
+
+const EVENTS = 100_000;
+const PAYLOAD = "x".repeat(500);
+let server: EscServer;
+
+beforeAll(async () => {
+  server = await EscServer.start();
+}, 30_000);
+afterAll(() => server.remove());
+
+/** Counts the events of one subscriber, and those that do not follow the one before. */
+async function subscribe() {
+  const client = await Client.connect({
+    dial: dialTcp({ host: "127.0.0.1", port: server.tcpPort }),
+    acks: "none",
+  });
+  const state = { client, received: 0, gaps: 0, next: 0, done: Promise.withResolvers<void>() };
+  await client.subscribe({ topics: ["slow.topic"], from: "latest" }, (events) => {
+    while (events.next()) {
+      if (events.offset !== state.next) state.gaps++;
+      state.next = events.offset + 1;
+      if (++state.received === EVENTS) state.done.resolve();
+    }
+  });
+  return state;
+}
+
+test(
+  "a subscriber that reads nothing delays neither producers nor other subscribers, and misses nothing",
+  async () => {
+    const stalled = await subscribe();
+    const quick = await subscribe();
+    stalled.client.pause();
+    const { status, stdout } = await runEsc([
+      "send",
+      "--topic=slow.topic",
+      `--payload=${PAYLOAD}`,
+      `--count=${EVENTS}`,
+      "--priority=low",
+      `--port=${server.tcpPort}`,
+      "--json",
+    ]);
+    expect([status, JSON.parse(stdout).acknowledged]).toEqual([0, EVENTS]);
+    await quick.done.promise;
+    // 50 MB are more than the kernel buffers of a connection hold: the rest waits in the log.
+    expect(stalled.received).toBeLessThan(EVENTS);
+    stalled.client.resume();
+    await stalled.done.promise;
+    expect([stalled.gaps, quick.gaps]).toEqual([0, 0]);
+    quick.client.abort();
+    stalled.client.abort();
+  },
+  60_000,
+);
