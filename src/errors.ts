@@ -29,6 +29,8 @@ export const ERROR_CODES = {
   LOG_CORRUPT: { exit: 1, http: 500 },
   LOG_VERSION: { exit: 1, http: 500 },
   STORE_UNAVAILABLE: { exit: 1, http: 503 },
+  /** The store's schema is not the one this esc needs, or a migration was refused. */
+  STORE_SCHEMA: { exit: 1, http: 503 },
   /** Another server works in the data directory. */
   DATA_LOCKED: { exit: 1, http: 500 },
   VERIFY_FAILED: { exit: 1, http: 500 },
