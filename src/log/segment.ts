@@ -90,7 +90,11 @@ export class ActiveSegment {
       this.position === SEGMENT_HEADER_BYTES;
   }
 
-  /** Writes one whole batch behind the last. On a throw nothing counts as written. */
+  /**
+   * Writes one whole batch behind the last. On a throw nothing counts as written.
+   *
+   * @param receivedUsMax Of everything before it.
+   */
   write(bytes: Uint8Array, at: number, length: number, offset: number, receivedUsMax: number): void {
     this.#place.files.write(this.handle, bytes, at, length, this.position);
     if (this.position - this.#indexedPosition >= this.#place.options.indexBytes) {

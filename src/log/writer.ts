@@ -160,7 +160,6 @@ export class LogWriter {
       );
     }
     this.#useBuffer(bytes);
-    this.#receivedUsMax = Math.max(this.#receivedUsMax, receivedMaxUs);
     const segment = this.#segmentFor(length);
     const offset = this.#next;
     const header = this.#header;
@@ -178,6 +177,7 @@ export class LogWriter {
     } catch (error) {
       throw this.#setFailure("append to", error);
     }
+    this.#receivedUsMax = Math.max(this.#receivedUsMax, receivedMaxUs);
     this.#next = offset + count;
     return offset;
   }

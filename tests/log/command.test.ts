@@ -108,8 +108,7 @@ test("esc log repair --dry-run says what repair does, and changes nothing", () =
 });
 
 test("esc log repair cuts a torn tail and keeps it", () => {
-  const last =
-    Bun.spawnSync(["ls", log]).stdout.toString().split("\n").findLast((name) => name.endsWith(".log")) ?? "";
+  const last = readdirSync(log).sort().findLast((name) => name.endsWith(".log")) ?? "";
   const path = join(log, last);
   const whole = readFileSync(path);
   writeFileSync(path, Buffer.concat([whole, Buffer.from("torn bytes")]));
