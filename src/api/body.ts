@@ -1,6 +1,5 @@
 /** Reading request bodies within limits: bytes, content type, depth of JSON. */
-import { problem } from "./problem.ts";
-import type { Checked } from "./route.ts";
+import { problem, problemOf } from "./problem.ts";
 
 /** Deeper JSON is refused before it is parsed: no event needs it, and each level costs stack. */
 export const JSON_DEPTH_MAX = 64;
@@ -12,19 +11,52 @@ export function contentTypeOf(request: Request): string {
   return (request.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
 }
 
-/** Reads the body, at most `bytesMax` bytes of it; stops reading when it is longer. */
-export async function readBody(request: Request, bytesMax: number): Promise<Checked<Uint8Array>> {
-  const tooLarge = () => ({ response: problem(413, `Body is longer than ${bytesMax} bytes`) });
-  if (Number(request.headers.get("content-length") ?? 0) > bytesMax) return tooLarge();
-  if (request.body === null) return { value: new Uint8Array(0) };
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of request.body) {
-    length += chunk.length;
-    if (length > bytesMax) return tooLarge();
-    chunks.push(chunk);
+/**
+ * Reads request bodies, within a limit for each and a limit for all that are in hand at the same time:
+ * slow acknowledgements must not fill the memory with bodies.
+ */
+export class BodyGate {
+  readonly #heldBytesMax: number;
+  #heldBytes = 0;
+
+  /** @param heldBytesMax Of all bodies together. */
+  constructor(heldBytesMax: number) {
+    this.#heldBytesMax = heldBytesMax;
   }
-  return { value: chunks.length === 1 ? chunks[0] as Uint8Array : Buffer.concat(chunks) };
+
+  /**
+   * Reads the body and hands it on; it counts as held until `use` has answered.
+   *
+   * @param bytesMax Longest body; reading stops there.
+   * @returns The answer of `use`, 413 for a longer body, 429 when too many bodies are held.
+   */
+  async read(
+    request: Request,
+    bytesMax: number,
+    use: (bytes: Uint8Array) => Response | Promise<Response>,
+  ): Promise<Response> {
+    if (Number(request.headers.get("content-length") ?? 0) > bytesMax) return tooLong(bytesMax);
+    let length = 0;
+    try {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of request.body ?? []) {
+        length += chunk.length;
+        this.#heldBytes += chunk.length;
+        if (length > bytesMax) return tooLong(bytesMax);
+        if (this.#heldBytes > this.#heldBytesMax) {
+          return problemOf("QUEUE_FULL", "Too many requests are waiting: send it again later");
+        }
+        chunks.push(chunk);
+      }
+      return await use(chunks.length === 1 ? chunks[0] as Uint8Array : Buffer.concat(chunks));
+    } finally {
+      this.#heldBytes -= length;
+    }
+  }
+}
+
+function tooLong(bytesMax: number): Response {
+  return problem(413, `Body is longer than ${bytesMax} bytes`);
 }
 
 /** Parses JSON that is UTF-8 and not nested deeper than JSON_DEPTH_MAX. @returns What is wrong, as text. */

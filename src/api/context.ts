@@ -1,6 +1,7 @@
 /** What the routes share. */
 import type { DeliveryMeters } from "../deliver/subscription.ts";
 import type { ShardTails } from "../deliver/tail.ts";
+import type { BodyGate } from "./body.ts";
 import type { EngineView } from "./engine-view.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Turns } from "./turns.ts";
@@ -12,6 +13,7 @@ export interface ApiContext {
   readonly tails: ShardTails;
   readonly turns: Turns;
   readonly meters: DeliveryMeters;
+  readonly bodies: BodyGate;
   /** Largest request body. */
   readonly maxBodyBytes: number;
 }

@@ -13,7 +13,7 @@ import { jsonOf } from "./event-json.ts";
 import { parsePatterns } from "./event-routes.ts";
 import { decodeCursor, encodeCursor, readEvents } from "./events-query.ts";
 import { problemOf } from "./problem.ts";
-import type { Submission } from "./publisher.ts";
+import type { Submission } from "./publish-request.ts";
 import { type ApiRequest, checkQuery, json, type Route } from "./route.ts";
 import {
   deletedSchema,

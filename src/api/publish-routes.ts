@@ -3,10 +3,10 @@ import { z } from "zod";
 import { ERROR_CODES } from "../errors.ts";
 import type { OutgoingEvent } from "../event/encode.ts";
 import { PRIORITY_NAMES } from "../event/frame.ts";
-import { contentTypeOf, parseJson, readBody } from "./body.ts";
+import { contentTypeOf, parseJson } from "./body.ts";
 import type { ApiContext } from "./context.ts";
 import { problem, problemOf } from "./problem.ts";
-import type { PublishOutcome, Submission } from "./publisher.ts";
+import type { PublishOutcome, Submission } from "./publish-request.ts";
 import { type ApiRequest, check, checkQuery, json, type Route } from "./route.ts";
 import {
   acksQuery,
@@ -42,7 +42,7 @@ export function publishRoutes(context: ApiContext): Route[] {
       params: z.object({ topic: z.string().describe("May contain / as it is") }),
       query: acksQuery,
       headers: publishHeaders,
-      body: { "*/*": z.string().describe("The payload, any bytes") },
+      body: { "*/*": z.string().describe("The payload: every byte is kept") },
       responses: {
         200: { description: "Acknowledged as asked", schema: publishResult.omit({ error: true }) },
         ...refusals,
@@ -75,17 +75,18 @@ export function publishRoutes(context: ApiContext): Route[] {
   ];
 }
 
-async function publishOne(context: ApiContext, call: ApiRequest): Promise<Response> {
+function publishOne(context: ApiContext, call: ApiRequest): Response | Promise<Response> {
   const query = checkQuery(acksQuery, call.url);
   if (query.response) return query.response;
   const event = eventOfHeaders(call);
   if ("problem" in event) return problemOf("BAD_EVENT", event.problem);
+  const { acks } = query.value;
   const bytesMax = Math.min(context.maxBodyBytes, context.engine.maxFrameBytes);
-  const body = await readBody(call.request, bytesMax);
-  if (body.response) return body.response;
-  const [outcome] = await context.publisher.publish([{ ...event, payload: body.value }], query.value.acks);
-  if (outcome === undefined) throw new Error("The publisher gave no outcome");
-  return outcome.ok ? json(resultOf(outcome)) : problemOf(outcome.code, outcome.message);
+  return context.bodies.read(call.request, bytesMax, async (payload) => {
+    const [outcome] = await context.publisher.publish([{ ...event, payload }], acks);
+    if (outcome === undefined) throw new Error("The publisher gave no outcome");
+    return outcome.ok ? json(resultOf(outcome)) : problemOf(outcome.code, outcome.message);
+  });
 }
 
 function eventOfHeaders(call: ApiRequest): Omit<OutgoingEvent, "payload"> | { readonly problem: string } {
@@ -110,7 +111,7 @@ function eventOfHeaders(call: ApiRequest): Omit<OutgoingEvent, "payload"> | { re
   };
 }
 
-async function publishMany(context: ApiContext, call: ApiRequest): Promise<Response> {
+function publishMany(context: ApiContext, call: ApiRequest): Response | Promise<Response> {
   const query = checkQuery(acksQuery, call.url);
   if (query.response) return query.response;
   const contentType = contentTypeOf(call.request);
@@ -119,14 +120,14 @@ async function publishMany(context: ApiContext, call: ApiRequest): Promise<Respo
   if (!isNdjson && contentType !== "application/json") {
     return problem(415, `Content-Type "${contentType}" is neither application/json nor ${NDJSON}`);
   }
-  const body = await readBody(call.request, context.maxBodyBytes);
-  if (body.response) return body.response;
-  const submissions = isNdjson
-    ? submissionsOfLines(body.value, context.engine.maxFrameBytes)
-    : submissionsOfArray(body.value);
-  if (submissions instanceof Response) return submissions;
-  const outcomes = await context.publisher.publish(submissions, query.value.acks);
-  return answer(outcomes, query.value.acks);
+  const { acks } = query.value;
+  return context.bodies.read(call.request, context.maxBodyBytes, async (bytes) => {
+    const submissions = isNdjson
+      ? submissionsOfLines(bytes, context.engine.maxFrameBytes)
+      : submissionsOfArray(bytes);
+    if (submissions instanceof Response) return submissions;
+    return answer(await context.publisher.publish(submissions, acks), acks);
+  });
 }
 
 function answer(outcomes: readonly PublishOutcome[], acks: string): Response {

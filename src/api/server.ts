@@ -6,6 +6,7 @@ import { ShardTails } from "../deliver/tail.ts";
 import { describeDamage } from "../log/damage.ts";
 import { openSourceLatency, SOURCE_DELIVER } from "../metrics/latency.ts";
 import { nowUs } from "../system/clock.ts";
+import { BodyGate } from "./body.ts";
 import type { ApiContext } from "./context.ts";
 import type { EngineView } from "./engine-view.ts";
 import { isLoopback, refuseForeign } from "./guard.ts";
@@ -15,7 +16,8 @@ import type { Route } from "./route.ts";
 import { apiRoutes } from "./routes.ts";
 import { UPGRADED } from "./subscribe-routes.ts";
 import { Turns } from "./turns.ts";
-import { type SocketData, WebSockets } from "./websocket.ts";
+import type { SocketData } from "./websocket.ts";
+import { WebSockets } from "./websockets.ts";
 
 export interface HttpServerOptions {
   readonly host: string;
@@ -29,6 +31,8 @@ const IDLE_SECONDS = 30;
 /** The runtime's own limit is out of the way: `readBody()` enforces ours, and answers with problem details. */
 const RUNTIME_BODY_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
+/** Request bodies in memory at the same time, unless `http.max_body_bytes` asks for more. */
+const HELD_BODY_BYTES = 64 * 1024 * 1024;
 /** How often files that no query and no subscriber reads any more are closed. */
 const SWEEP_MS = 60_000;
 /** How long `quiesce()` waits for verdicts; each has its own, longer limit. */
@@ -130,6 +134,7 @@ function openContext(engine: EngineView, maxBodyBytes: number): ApiContext {
     tails,
     turns,
     maxBodyBytes,
+    bodies: new BodyGate(Math.max(HELD_BODY_BYTES, maxBodyBytes * 4)),
     publisher: new Publisher({
       source,
       shards,

@@ -1,6 +1,6 @@
 /**
- * WebSocket clients: JSON in text messages, the frames of docs/protocol.md in binary ones. A client may
- * use both; each kind is answered in its own kind.
+ * One WebSocket client: JSON in text messages, the frames of docs/protocol.md in binary ones. A client
+ * may use both; each kind is answered in its own kind.
  *
  * Text, client → server: {"type": "subscribe" | "confirm" | "publish" | "ping", …}
  *       server → client: {"type": "event" | "subscribed" | "published" | "pong" | "error", …}
@@ -8,28 +8,23 @@
  * Events are read from the log only while the socket's buffer is short; a client that lets its answers
  * pile up is disconnected.
  */
-import type { ServerWebSocket, WebSocketHandler } from "bun";
+import type { ServerWebSocket } from "bun";
 import { BadRequest, readConfirm, readSubscription, type SubscriptionRequest } from "../deliver/request.ts";
 import type { EventView } from "../deliver/subscription.ts";
-import { Subscriptions } from "../deliver/subscriptions.ts";
-import { eventsTargetBytesMin } from "../deliver/events-frame.ts";
-import { localConsumers } from "../deliver/consumer-link.ts";
+import type { Subscriptions } from "../deliver/subscriptions.ts";
 import type { ErrorCode } from "../errors.ts";
-import { FrameScanner } from "../event/scan.ts";
+import type { SessionSocket } from "../ingest/session-context.ts";
 import { Session } from "../ingest/session.ts";
-import type { SessionContext, SessionSocket } from "../ingest/session-context.ts";
 import { parseJson } from "./body.ts";
-import type { ApiContext } from "./context.ts";
 import { jsonEvent } from "./event-json.ts";
 import { resultOf, submissionOf } from "./publish-routes.ts";
 import { acksQuery } from "./schemas.ts";
-import type { Participant } from "./turns.ts";
+import type { WebSockets } from "./websockets.ts";
 
-export const WEBSOCKETS_MAX = 4096;
 /** Above this nothing more is read from the log for the client. */
 const BUFFER_BYTES_SOFT = 512 * 1024;
 /** Above this the client has ignored its answers for too long. */
-const BUFFER_BYTES_MAX = 16 * 1024 * 1024;
+export const BUFFER_BYTES_MAX = 16 * 1024 * 1024;
 /** Binary messages kept while a lane is full: the runtime cannot stop reading a WebSocket. */
 const PAUSED_BYTES_MAX = 16 * 1024 * 1024;
 const TURN_LIMITS = { countMax: 256, bytesMax: 256 * 1024 };
@@ -39,101 +34,6 @@ export interface SocketData {
   /** Made by the request's query. */
   readonly request: SubscriptionRequest | undefined;
   client?: WebSocketClient;
-}
-
-/** All WebSocket clients of the server. */
-export class WebSockets implements Participant {
-  readonly context: ApiContext;
-  readonly session: SessionContext;
-  readonly #clients = new Set<WebSocketClient>();
-
-  constructor(context: ApiContext) {
-    this.context = context;
-    const { engine, turns, meters } = context;
-    this.session = {
-      source: engine.source,
-      scanner: new FrameScanner(engine.maxFrameBytes),
-      maxFrameBytes: engine.maxFrameBytes,
-      serverVersion: engine.version,
-      nowUs: meters.nowUs,
-      wake: () => turns.wake(),
-      openSubscriptions: (session) =>
-        this.openSubscriptions((problem) =>
-          session.sendError({ code: "BAD_CONTROL", message: problem.message })
-        ),
-      pumpTarget: new Uint8Array(eventsTargetBytesMin(engine.maxFrameBytes)),
-      stalled: new Set(),
-      ending: new Set(),
-      onGone: () => {},
-    };
-  }
-
-  get isFull(): boolean {
-    return this.#clients.size >= WEBSOCKETS_MAX;
-  }
-
-  /** Whether sessions wait for something that rings no bell: room in the ring, or a deadline. */
-  get isWaiting(): boolean {
-    return this.session.stalled.size > 0 || this.session.ending.size > 0;
-  }
-
-  turn(): boolean {
-    for (const session of this.session.stalled) session.retry();
-    for (const session of this.session.ending) session.advanceEnd();
-    let more = false;
-    for (const client of this.#clients) more = client.pump() || more;
-    return more;
-  }
-
-  /** What `Bun.serve` calls. */
-  handlers(): WebSocketHandler<SocketData> {
-    return {
-      maxPayloadLength: Math.max(this.context.maxBodyBytes, this.session.maxFrameBytes + 4),
-      backpressureLimit: BUFFER_BYTES_MAX * 2,
-      idleTimeout: 120,
-      sendPings: true,
-      open: (socket) => {
-        const client = new WebSocketClient(this, socket);
-        socket.data.client = client;
-        this.#clients.add(client);
-        if (socket.data.request) client.subscribe(socket.data.request);
-      },
-      message: (socket, message) => {
-        if (typeof message === "string") socket.data.client?.receiveText(message);
-        else socket.data.client?.receiveBinary(message);
-      },
-      drain: (socket) => socket.data.client?.drained(),
-      close: (socket) => {
-        const { client } = socket.data;
-        if (client === undefined) return;
-        this.#clients.delete(client);
-        client.closed();
-      },
-    };
-  }
-
-  /** Subscriptions of one client. @param refuse Is told of one that could not be opened. */
-  openSubscriptions(refuse: (problem: BadRequest, id: string) => void): Subscriptions {
-    const { engine, tails, meters, turns } = this.context;
-    return new Subscriptions({
-      tails,
-      meters,
-      consumers: localConsumers(engine.consumers),
-      onReady: () => turns.wake(),
-      onRefused: (id, problem) => refuse(problem, id),
-      onCountChange: (by) => turns.countSubscriptions(by),
-    });
-  }
-
-  /** No more events from anybody: what was sent is acknowledged, then those connections close. */
-  quiesce(): void {
-    for (const client of this.#clients) client.quiesce();
-  }
-
-  /** Says goodbye to everybody. */
-  close(): void {
-    for (const client of this.#clients) client.end();
-  }
 }
 
 export class WebSocketClient {
