@@ -7,6 +7,7 @@
  *     bun bench/dispatch.ts
  */
 import { cpus } from "node:os";
+import { PRESSURE_RATIOS_DEFAULT } from "../src/dispatch/pressure.ts";
 import { Dispatcher } from "../src/dispatch/dispatcher.ts";
 import type { DispatchWorkerOptions } from "../src/dispatch/options.ts";
 import type { RouteTopic } from "../src/dispatch/route.ts";
@@ -199,6 +200,7 @@ function makeOptions({ shardCount, topics }: Scenario): DispatchWorkerOptions {
       overflow: "block",
       counters: createCounters(DISPATCH_COUNTERS),
     })),
+    pressure: PRESSURE_RATIOS_DEFAULT,
     deadLetters: {
       ring: createRing(1 << 20),
       doorbell: createDoorbell(),

@@ -5,6 +5,7 @@ import type { Config, LaneConfig } from "./config/config.ts";
 import type { DataLayout } from "./data-directory.ts";
 import type { DispatchWorkerOptions } from "./dispatch/options.ts";
 import type { RouteOptions, RouteTopic } from "./dispatch/route.ts";
+import type { ThreadCpus } from "./engine-affinity.ts";
 import type { EngineMemory, ShardMemory, SourceMemory } from "./engine-memory.ts";
 import type { IngestWorkerOptions } from "./ingest/worker.ts";
 import type { LaneShardOptions, LaneWorkerOptions } from "./process/options.ts";
@@ -12,7 +13,12 @@ import type { LaneShardOptions, LaneWorkerOptions } from "./process/options.ts";
 /** Dead letters are few and precious: kept for long, synced soon. */
 const DEAD_LETTER_SYNC_MS = 100;
 
-export function laneOptions(thread: number, config: Config, memory: EngineMemory): LaneWorkerOptions {
+export function laneOptions(
+  thread: number,
+  config: Config,
+  memory: EngineMemory,
+  cpus: ThreadCpus,
+): LaneWorkerOptions {
   const hosted = memory.shards.filter((shard) => shard.thread === thread);
   const own = memory.laneThreads[thread];
   if (own === undefined) throw new RangeError(`There is no lane thread ${thread}`);
@@ -20,6 +26,7 @@ export function laneOptions(thread: number, config: Config, memory: EngineMemory
     control: own.control,
     doorbell: own.doorbell,
     wait: hosted[0]?.lane?.wait ?? "block",
+    ...bound(cpus.lanes[hosted[0]?.info.lane ?? ""]),
     shards: hosted.map((shard) => laneShardOptions(shard, config)),
     sources: memory.sources.map((source) => ({
       completions: at(source.fromLanes, thread),
@@ -54,12 +61,18 @@ function retentionOf(lane: LaneConfig): LaneShardOptions["retention"] {
   return { ...(maxAgeMs === null ? {} : { maxAgeMs }), ...(maxBytes === null ? {} : { maxBytes }) };
 }
 
-export function dispatchOptions(config: Config, memory: EngineMemory): DispatchWorkerOptions {
+export function dispatchOptions(
+  config: Config,
+  memory: EngineMemory,
+  cpus: ThreadCpus,
+): DispatchWorkerOptions {
   const deadLetters = at(memory.shards, memory.shards.length - 1);
   return {
     control: memory.dispatcher.control,
     doorbell: memory.dispatcher.doorbell,
     wait: "block",
+    ...bound(cpus.dispatcher),
+    pressure: { high: config.router.pressureHigh, critical: config.router.pressureCritical },
     sources: memory.sources.map((source) => ({
       ring: source.ring,
       completions: source.fromDispatcher,
@@ -111,6 +124,7 @@ export function ingestOptions(
   memory: EngineMemory,
   layout: DataLayout,
   version: string,
+  cpus: ThreadCpus,
 ): IngestWorkerOptions {
   const { tcp, udp, files, maxFrameBytes, workers } = config.ingestion;
   const isFirst = source.index === 0;
@@ -128,6 +142,7 @@ export function ingestOptions(
     maxFrameBytes,
     serverVersion: version,
     checkpointsDirectory: layout.checkpoints,
+    ...bound(cpus.ingest),
     ...(tcp.enable
       ? {
         tcp: {
@@ -145,6 +160,10 @@ export function ingestOptions(
       : {}),
     files: isFirst ? files : [],
   };
+}
+
+function bound(cpus: readonly number[] | undefined): { readonly cpus?: readonly number[] } {
+  return cpus === undefined ? {} : { cpus };
 }
 
 function at<T>(list: readonly T[], index: number): T {

@@ -13,6 +13,7 @@ import { DataDirectory } from "./data-directory.ts";
 import { answerConsumerMessage, localConsumers } from "./deliver/consumer-link.ts";
 import type { ConsumerMessage, Consumers } from "./deliver/consumer-link.ts";
 import { ConsumerStore } from "./deliver/consumer.ts";
+import { threadCpus } from "./engine-affinity.ts";
 import { createEngineMemory } from "./engine-memory.ts";
 import type { EngineMemory, ThreadMemory } from "./engine-memory.ts";
 import { dispatchOptions, ingestOptions, laneOptions, routeOptions } from "./engine-options.ts";
@@ -180,17 +181,25 @@ export class Engine {
   }
 
   async #startThreads(): Promise<void> {
+    const cpus = threadCpus(this.config.numa, this.#logger);
     for (const [index, thread] of this.memory.laneThreads.entries()) {
-      const options = laneOptions(index, this.config, this.memory);
+      const options = laneOptions(index, this.config, this.memory, cpus);
       this.#lanes.push(this.#spawn(thread.name, "src/process/worker.ts", thread, options));
     }
     await this.#running(this.#lanes);
     const dispatcher = this.memory.dispatcher;
-    const options = dispatchOptions(this.config, this.memory);
+    const options = dispatchOptions(this.config, this.memory, cpus);
     this.#dispatcher = this.#spawn("dispatcher", "src/dispatch/worker.ts", dispatcher, options);
     await this.#running([this.#dispatcher]);
     for (const source of this.memory.sources.slice(0, -1)) {
-      const options = ingestOptions(source, this.config, this.memory, this.#data.layout, this.version);
+      const options = ingestOptions(
+        source,
+        this.config,
+        this.memory,
+        this.#data.layout,
+        this.version,
+        cpus,
+      );
       this.#ingest.push(this.#spawn(`ingest-${source.index}`, "src/ingest/worker.ts", source, options));
     }
     // Their message, not their state: it carries the addresses.

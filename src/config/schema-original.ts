@@ -54,11 +54,14 @@ function node(description: string) {
   return count(`NUMA node of ${description}, -1 for none`, -1, -1, 1023);
 }
 
-export const numaSection = section(unused("Binding of threads to NUMA nodes"), {
-  enable: flag("Bind threads", false),
-  dispatcher_node: node("the dispatcher"),
-  ingest_node: node("the ingest workers"),
-  realtime_proc_node: node("the realtime lane"),
-  transactional_proc_node: node("the transactional lane"),
-  batch_proc_node: node("the batch lane"),
-});
+export const numaSection = section(
+  { description: "Binding of threads to the CPUs of memory nodes (Linux)" },
+  {
+    enable: flag("Bind threads", false),
+    dispatcher_node: node("the dispatcher"),
+    ingest_node: node("the ingest workers"),
+    realtime_proc_node: node("the realtime lane"),
+    transactional_proc_node: node("the transactional lane"),
+    batch_proc_node: node("the batch lane"),
+  },
+);

@@ -79,6 +79,7 @@ export class Dispatcher {
       verdicts: this.#verdicts,
       blocked: new BlockedConnections(options.sources),
       deadLetters: this.#deadLetters,
+      pressure: options.pressure,
     };
     const routes = new RouteTable(options.routes);
     this.#outlets = options.shards.map((shard, index) => {

@@ -6,6 +6,7 @@ import type { ShardInfo } from "../log/shard-state.ts";
 import type { RingMemory } from "../queue/ring.ts";
 import type { VerdictPath } from "../queue/verdicts.ts";
 import type { WaitStrategy } from "../queue/wait.ts";
+import type { PressureRatios } from "./pressure.ts";
 import type { RouteOptions } from "./route.ts";
 
 /** What happens to a new run when the queue of its shard is full. */
@@ -48,6 +49,10 @@ export interface DispatchWorkerOptions {
   readonly control: SharedArrayBuffer;
   readonly doorbell: SharedArrayBuffer;
   readonly wait: WaitStrategy;
+  /** CPUs this thread is bound to; absent: any. */
+  readonly cpus?: readonly number[];
+  /** When a lane queue counts as pressed. */
+  readonly pressure: PressureRatios;
   readonly sources: readonly DispatchSource[];
   /** Every shard but the dead-letter one, in the order of `info.index`. */
   readonly shards: readonly DispatchShard[];

@@ -28,6 +28,7 @@ import type { BlockedConnections } from "./blocked.ts";
 import type { DeadLetterBox } from "./dead-letters.ts";
 import type { DispatchShard } from "./options.ts";
 import { PRESSURE_CRITICAL, PRESSURE_NORMAL, pressureOf } from "./pressure.ts";
+import type { PressureRatios } from "./pressure.ts";
 import type { RouteLane } from "./route.ts";
 import { copyRun, firstSeqOf, type RunPart } from "./run-copy.ts";
 
@@ -42,6 +43,7 @@ export interface OutletContext {
   readonly verdicts: readonly VerdictSender[];
   readonly blocked: BlockedConnections;
   readonly deadLetters: DeadLetterBox;
+  readonly pressure: PressureRatios;
 }
 
 export class Outlet {
@@ -173,7 +175,7 @@ export class Outlet {
   }
 
   #judge(): void {
-    this.pressure = pressureOf(this.#writer.depthBytes(), this.#writer.capacityBytes);
+    this.pressure = pressureOf(this.#writer.depthBytes(), this.#writer.capacityBytes, this.#context.pressure);
     this.counters[DISPATCH_PRESSURE] = this.pressure;
     this.counters[DISPATCH_PARKED_BYTES] = this.#isParking ? this.#parking.depthBytes() : 0;
   }

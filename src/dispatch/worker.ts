@@ -17,6 +17,7 @@ import {
 } from "../queue/control.ts";
 import { Doorbell } from "../queue/doorbell.ts";
 import { idle } from "../queue/wait.ts";
+import { pinThread } from "../system/affinity.ts";
 import { nowUs } from "../system/clock.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import type { DispatchWorkerOptions, RoutesMessage } from "./options.ts";
@@ -29,6 +30,8 @@ const PARKED_MS = 1;
 const options = workerData as DispatchWorkerOptions;
 const port = parentPort;
 if (port === null) throw new Error("The dispatcher runs as a worker thread only");
+// First of all: memory that this thread touches first should lie near its CPUs.
+if (options.cpus !== undefined) pinThread(options.cpus);
 const control = new ThreadControl(options.control);
 const doorbell = new Doorbell(options.doorbell);
 

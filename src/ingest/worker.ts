@@ -22,6 +22,7 @@ import type { CompletionMemory } from "../queue/completions.ts";
 import { STATE_DRAINED, STATE_RUNNING, ThreadControl } from "../queue/control.ts";
 import { Doorbell } from "../queue/doorbell.ts";
 import type { RingMemory } from "../queue/ring.ts";
+import { pinThread } from "../system/affinity.ts";
 import { nowUs } from "../system/clock.ts";
 import { FileSource } from "./file.ts";
 import type { FileSourceOptions } from "./file.ts";
@@ -52,6 +53,8 @@ export interface IngestWorkerOptions {
   readonly udp?: Omit<UdpListenerOptions, "maxFrameBytes">;
   readonly files: readonly FileSourceOptions[];
   readonly checkpointsDirectory: string;
+  /** CPUs this thread is bound to; absent: any. */
+  readonly cpus?: readonly number[];
 }
 
 /** Main → ingest thread. After `quiesce` nothing is read; after `finish` the thread ends. */
@@ -300,7 +303,10 @@ function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-const thread = new IngestThread(workerData as IngestWorkerOptions);
+const options = workerData as IngestWorkerOptions;
+// First of all: memory that this thread touches first should lie near its CPUs.
+if (options.cpus !== undefined) pinThread(options.cpus);
+const thread = new IngestThread(options);
 parentPort?.on("message", (command: IngestCommand) => thread.receive(command));
 try {
   await thread.run();

@@ -51,6 +51,8 @@ export interface LaneWorkerOptions {
   readonly control: SharedArrayBuffer;
   readonly doorbell: SharedArrayBuffer;
   readonly wait: WaitStrategy;
+  /** CPUs this thread is bound to; absent: any. */
+  readonly cpus?: readonly number[];
   readonly shards: readonly LaneShardOptions[];
   /** Back to each source thread, in the order of source numbers (the `source` byte of a run). */
   readonly sources: readonly VerdictPath[];

@@ -19,6 +19,7 @@ import {
 import { Doorbell } from "../queue/doorbell.ts";
 import { VerdictSender } from "../queue/verdicts.ts";
 import { idle } from "../queue/wait.ts";
+import { pinThread } from "../system/affinity.ts";
 import { monotonicNs, nowUs } from "../system/clock.ts";
 import { Lane } from "./lane.ts";
 import type { LaneShardOptions, LaneWorkerOptions } from "./options.ts";
@@ -29,6 +30,8 @@ const IDLE_MS = 1000;
 const options = workerData as LaneWorkerOptions;
 const port = parentPort;
 if (port === null) throw new Error("A lane worker runs as a worker thread only");
+// First of all: memory that this thread touches first should lie near its CPUs.
+if (options.cpus !== undefined) pinThread(options.cpus);
 const control = new ThreadControl(options.control);
 const doorbell = new Doorbell(options.doorbell);
 const senders = options.sources.map((source) => new VerdictSender(source, control));

@@ -1,4 +1,5 @@
 /** A dispatcher on test rings, its sources and lanes played by the test. */
+import { PRESSURE_RATIOS_DEFAULT } from "../../src/dispatch/pressure.ts";
 import { Dispatcher } from "../../src/dispatch/dispatcher.ts";
 import type { DispatchShard, DispatchWorkerOptions, Overflow } from "../../src/dispatch/options.ts";
 import type { RouteLane, RouteOptions, RouteTopic } from "../../src/dispatch/route.ts";
@@ -184,6 +185,7 @@ export function createRig(rig: RigOptions = {}): Rig {
       blocked: new SharedArrayBuffer(64 * 4),
     })),
     shards,
+    pressure: PRESSURE_RATIOS_DEFAULT,
     deadLetters: {
       ring: createRing(rig.deadLetterBytes ?? 1 << 17),
       doorbell: createDoorbell(),

@@ -3,6 +3,7 @@ import {
   PRESSURE_CRITICAL,
   PRESSURE_HIGH,
   PRESSURE_NORMAL,
+  PRESSURE_RATIOS_DEFAULT,
   pressureOf,
 } from "../../src/dispatch/pressure.ts";
 import {
@@ -120,5 +121,5 @@ test.each(
     [16_384, PRESSURE_CRITICAL],
   ] as const,
 )("pressure at %d of 16,384 is %d", (depth, level) => {
-  expect(pressureOf(depth, 16_384)).toBe(level);
+  expect(pressureOf(depth, 16_384, PRESSURE_RATIOS_DEFAULT)).toBe(level);
 });
