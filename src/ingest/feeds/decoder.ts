@@ -23,6 +23,8 @@ export interface Decoder {
   decode(text: string, receivedUs: number): DecodeResult;
   /** Decodes a book snapshot fetched by REST for an instrument, where the venue's books start with one. */
   decodeSnapshot?(text: string, instrument: Instrument, receivedUs: number): DecodeResult;
+  /** A new connection has opened: forgets what counted on the one before. */
+  lineRestored?(): void;
 }
 
 /** Milliseconds since 1970 → microseconds; a value over 10^14 is taken for microseconds already. */

@@ -15,10 +15,10 @@ import { SendBudget } from "./send-budget.ts";
 export interface LineSocket {
   send(text: string): void;
   close(): void;
-  onopen: ((event: never) => void) | null;
-  onclose: ((event: never) => void) | null;
-  onerror: ((event: never) => void) | null;
-  onmessage: ((event: { data: unknown }) => void) | null;
+  onopen: ((event: Event) => void) | null;
+  onclose: ((event: CloseEvent) => void) | null;
+  onerror: ((event: Event) => void) | null;
+  onmessage: ((event: MessageEvent) => void) | null;
 }
 
 export interface LineOptions {
@@ -205,10 +205,9 @@ export class Line {
   }
 
   #lose(reason: LossReason): void {
-    const wasPlanned = reason === "rotation" || reason === "asked";
     this.#dropSocket();
     this.lossCount++;
-    const delayMs = wasPlanned ? 0 : this.#reconnect.failed();
+    const delayMs = reason === "rotation" ? 0 : this.#reconnect.failed();
     this.#state = "waiting";
     this.#sinceMs = this.#nowMs;
     this.#retryAtMs = this.#nowMs + delayMs;
