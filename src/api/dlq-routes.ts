@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import type { z } from "zod";
 import { BadRequest, shardKey } from "../deliver/request.ts";
-import { DLQ_LANE, type EventView } from "../deliver/subscription.ts";
+import { DLQ_LANE } from "../deliver/feed.ts";
+import type { EventView } from "../deliver/subscription.ts";
 import { revive } from "../event/dead-letter.ts";
 import { decodeFrame } from "../event/decode.ts";
 import { DROP_REASONS } from "../event/frame.ts";

@@ -1,6 +1,6 @@
 /** Queries over the logs: events by topic, place and time. */
 import { BadRequest, type Positions, shardKey } from "../deliver/request.ts";
-import { DLQ_LANE } from "../deliver/subscription.ts";
+import { DLQ_LANE } from "../deliver/feed.ts";
 import { compilePatterns, patternProblem, type TopicMatcher } from "../event/topic.ts";
 import type { ShardInfo } from "../log/shard-state.ts";
 import type { z } from "zod";

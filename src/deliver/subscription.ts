@@ -12,21 +12,11 @@ import { compilePatterns, patternProblem, type TopicMatcher } from "../event/top
 import { count } from "../metrics/counters.ts";
 import type { Histogram } from "../metrics/histogram.ts";
 import { SOURCE_DELIVERED } from "../metrics/layout.ts";
-import { SCAN_END, SCAN_FOUND, SCAN_TOO_LARGE, ShardCursor } from "./cursor.ts";
-import { readU32 } from "./cursor.ts";
-import {
-  BLOCK_HEADER_BYTES,
-  EVENTS_BYTES_MAX,
-  eventsHeader,
-  writeBlockHeader,
-  writeU32,
-} from "./events-frame.ts";
-import { InFlight } from "./in-flight.ts";
-import { BadRequest, type From, type Positions, shardKey, type SubscriptionRequest } from "./request.ts";
+import { readU32, SCAN_END, SCAN_FOUND, SCAN_TOO_LARGE } from "./cursor.ts";
+import { BLOCK_HEADER_BYTES, EVENTS_BYTES_MAX, writeBlockHeader, writeU32 } from "./events-frame.ts";
+import { openFeeds, type ShardFeed } from "./feed.ts";
+import { BadRequest, type Positions, shardKey, type SubscriptionRequest } from "./request.ts";
 import type { ShardTails } from "./tail.ts";
-
-/** Lane of the dead-letter log: read only by those who ask for it. */
-export const DLQ_LANE = "dlq";
 
 /** Where deliveries are counted. */
 export interface DeliveryMeters {
@@ -67,24 +57,6 @@ export interface NextLimits {
 
 /** Most events of one shard that `next()` hands out before it is another shard's turn. */
 const NEXT_TURN_COUNT = 256;
-
-interface ShardFeed {
-  readonly key: string;
-  readonly lane: string;
-  readonly shard: number;
-  readonly cursor: ShardCursor;
-  readonly inFlight: InFlight;
-  /** Offset after the last event sent, and up to where the subscriber has confirmed. */
-  sentOffset: number;
-  confirmedOffset: number;
-  /** Beginning of its EVENTS frames. */
-  readonly header: Uint8Array;
-  readonly latency: Histogram;
-  /** Whether this call of `fill()` or `next()` met the end of the shard. */
-  isAtEnd: boolean;
-  /** Whether the subscriber had everything before: what comes next is live. */
-  isLive: boolean;
-}
 
 /**
  * Opens a subscription.
@@ -145,7 +117,8 @@ export class Subscription {
     this.#meters = options.meters;
     this.#maxInFlight = request.maxInFlight ?? Infinity;
     this.#isTracking = request.maxInFlight !== undefined;
-    this.#feeds = openFeeds(request, patterns, options);
+    const { tails, meters, stored } = options;
+    this.#feeds = openFeeds(request, { tails, patterns, latencies: meters.latencies, stored });
   }
 
   /** Events sent and not confirmed; always 0 without `max_in_flight`. */
@@ -316,43 +289,6 @@ export class Subscription {
       if (!feed.isAtEnd && feed.cursor.isBehind()) this.hasMore = true;
     }
   }
-}
-
-function openFeeds(
-  request: SubscriptionRequest,
-  patterns: TopicMatcher,
-  options: SubscriptionOptions,
-): readonly ShardFeed[] {
-  const { tails, meters } = options;
-  const isWanted = (lane: string) => request.lanes ? request.lanes.includes(lane) : lane !== DLQ_LANE;
-  return tails.shards.filter((info) => isWanted(info.lane)).map((info) => {
-    const key = shardKey(info.lane, info.shard);
-    const wanted = options.stored
-      ? options.stored[key] ?? 0
-      : startOffset(request.from, key, info.index, tails);
-    // A position past the end belongs to a log that is gone: what comes next is new to its reader.
-    const position = Math.min(wanted, tails.visibleOffset(info.index));
-    return {
-      key,
-      lane: info.lane,
-      shard: info.shard,
-      cursor: new ShardCursor(tails, info.index, patterns, position),
-      inFlight: new InFlight(),
-      sentOffset: position,
-      confirmedOffset: position,
-      header: eventsHeader(request.id, info.lane, info.shard),
-      latency: meters.latencies[info.index] as Histogram,
-      isAtEnd: false,
-      isLive: false,
-    };
-  });
-}
-
-function startOffset(from: From, key: string, shardIndex: number, tails: ShardTails): number {
-  if (from === "latest") return tails.visibleOffset(shardIndex);
-  if (from === "earliest") return tails.firstOffset(shardIndex);
-  if ("timeUs" in from) return tails.offsetAtTime(shardIndex, from.timeUs);
-  return from.offsets[key] ?? tails.visibleOffset(shardIndex);
 }
 
 /** Up to here a loop is faster than the call and the view that `set` needs. */

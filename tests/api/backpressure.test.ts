@@ -6,7 +6,7 @@ beforeAll(async () => {
   rig = await startApi("lanes: { transactional: { shards: 1, overflow: block, queue_bytes: 256KiB } }", {
     maxFrame: "64KiB",
   });
-});
+}, 30_000);
 afterAll(() => rig.stop());
 
 const publish = (topic: string, priority: number) =>

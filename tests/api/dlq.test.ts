@@ -10,7 +10,7 @@ beforeAll(async () => {
     maxFrame: "64KiB",
   });
   api = await CheckedApi.of(rig.url);
-});
+}, 30_000);
 afterAll(() => rig.stop());
 
 interface Letter {

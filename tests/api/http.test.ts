@@ -8,7 +8,7 @@ let api: CheckedApi;
 beforeAll(async () => {
   rig = await startApi("", { maxBodyBytes: 100_000 });
   api = await CheckedApi.of(rig.url);
-});
+}, 30_000);
 afterAll(() => rig.stop());
 
 const NDJSON = { "content-type": "application/x-ndjson" };

@@ -18,7 +18,7 @@ import { type ApiRig, startApi } from "./rig.ts";
 let rig: ApiRig;
 beforeAll(async () => {
   rig = await startApi();
-});
+}, 30_000);
 afterAll(() => rig.stop());
 
 /** A WebSocket whose messages are awaited one by one. */
