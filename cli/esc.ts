@@ -37,6 +37,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "load a server, measure it, prove that nothing is lost",
     load: () => import("./stress.ts"),
   },
+  bench: { summary: "measure how fast this machine is", load: () => import("./bench.ts") },
   topics: { summary: "list the topics a server has seen", load: () => import("./topics.ts") },
   log: { summary: "check and repair the files of the log", load: () => import("./log.ts") },
   completions: { summary: "print a completion script for a shell", load: () => import("./completions.ts") },
