@@ -105,9 +105,10 @@ class Session implements FeedListener {
 
   #agrees(symbol: string): boolean {
     const [ours, theirs] = [this.feed.book(symbol), this.simulator.book(symbol)];
-    return ours?.state === "live" && theirs !== undefined &&
-      topLine(0, ours.book) === topLine(0, theirs.book) &&
-      (Number.isNaN(theirs.lastId) || ours.lastId === theirs.lastId);
+    if (ours?.state !== "live" || theirs === undefined) return false;
+    if (!Number.isNaN(theirs.lastId)) return ours.lastId === theirs.lastId;
+    return topLine(0, ours.book) === topLine(0, theirs.book) &&
+      Bun.deepEquals(summarise(ours.book, 1000), summarise(theirs.book, 1000));
   }
 
   async close(): Promise<void> {
