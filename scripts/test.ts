@@ -7,6 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildIfStale, ROOT } from "./build.ts";
 
+/** A test that hangs ends; one that is slow because the machine is busy does not. */
+const TEST_MS_MAX = 120_000;
+
 /** Results of one run of the tests. */
 export interface TestCounts {
   readonly passed: number;
@@ -33,7 +36,14 @@ function runTests(args: readonly string[]): TestCounts {
   const report = join(folder, "junit.xml");
   try {
     const { exitCode } = Bun.spawnSync(
-      [process.execPath, "test", "--reporter=junit", `--reporter-outfile=${report}`, ...args],
+      [
+        process.execPath,
+        "test",
+        `--timeout=${TEST_MS_MAX}`,
+        "--reporter=junit",
+        `--reporter-outfile=${report}`,
+        ...args,
+      ],
       { cwd: ROOT, stdin: "ignore", stdout: "inherit", stderr: "inherit" },
     );
     const counts = countTests(readOrNothing(report)) ?? { passed: 0, failed: 0, skipped: 0 };

@@ -48,7 +48,6 @@ test("the original engine's file loads, and what has no effect is named", () => 
       "python_integration",
       "broadcast",
       "plugins",
-      "numa",
     ]);
   expect(config.ingestion.tcp.maxConnections).toBe(1000);
   expect(config.lanes.map((lane) => lane.shards)).toEqual([1, 4, 1]);
