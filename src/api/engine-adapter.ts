@@ -70,6 +70,7 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
     shards: memory.shards.map((shard) => shard.info),
     meters: {
       sources: memory.sources,
+      deadLetters: [memory.deadLetterCounters],
       shards: memory.shards.map((shard) => ({
         info: shard.info,
         queue: shard.ring,

@@ -87,10 +87,12 @@ function exposeLanes(page: Exposition, snapshot: Snapshot): void {
       page.sample(lane.dropped[index] as number, { lane: lane.name, reason });
     }
   }
-  page.family("esc_dlq_events_total", "counter", "Events sent to the dead-letter log");
+  page.family("esc_dlq_events_total", "counter", "Events handed to the dead-letter log");
   for (const [index, reason] of DROP_REASONS.entries()) {
-    page.sample(lanes.reduce((sum, lane) => sum + (lane.dropped[index] as number), 0), { reason });
+    page.sample(snapshot.deadLetters[index] as number, { reason });
   }
+  page.family("esc_dlq_lost_total", "counter", "Dead letters lost because their ring was full")
+    .sample(snapshot.deadLettersLost);
   const stages = "Time from reception to the end of a stage";
   page.family("esc_latency_seconds", "histogram", stages);
   for (const { name, latencies, ack, deliver } of lanes) {

@@ -21,6 +21,8 @@ import {
   SOURCE_DELIVER,
 } from "./latency.ts";
 import {
+  DEAD_LETTERS,
+  DEAD_LETTERS_LOST,
   DISPATCH_DOWNGRADED,
   DISPATCH_DROPPED,
   DISPATCH_FULL,
@@ -73,6 +75,8 @@ export interface Meters {
   readonly sources: readonly SourceMeters[];
   /** In the order of the engine's list of shards. */
   readonly shards: readonly ShardMeters[];
+  /** Blocks of the threads that write dead letters. */
+  readonly deadLetters: readonly SharedArrayBuffer[];
 }
 
 export interface ShardSnapshot {
@@ -128,6 +132,10 @@ export interface Snapshot {
   /** Without the dead-letter lane, in configuration order. */
   readonly lanes: readonly LaneSnapshot[];
   readonly dlq: LaneSnapshot | undefined;
+  /** Events handed to the dead-letter log, by index of DROP_REASONS. */
+  readonly deadLetters: number[];
+  /** Dead letters lost because their ring was full. */
+  deadLettersLost: number;
 }
 
 /** Reads everything. Main thread; costs a millisecond or two, no other thread notices. */
@@ -151,7 +159,14 @@ export function takeSnapshot(meters: Meters): Snapshot {
     delivered: 0,
     lanes: [...lanes.values()].filter((lane) => lane.name !== DLQ_LANE),
     dlq: lanes.get(DLQ_LANE),
+    deadLetters: zeros(DROP_REASONS.length),
+    deadLettersLost: 0,
   };
+  for (const memory of meters.deadLetters) {
+    const counters = openCounters(memory);
+    addRange(snapshot.deadLetters, counters, DEAD_LETTERS);
+    snapshot.deadLettersLost += counters[DEAD_LETTERS_LOST] as number;
+  }
   for (const source of meters.sources) addSource(snapshot, openCounters(source.counters));
   return snapshot;
 }

@@ -13,6 +13,9 @@ import {
   SOURCE_DELIVER,
 } from "../../src/metrics/latency.ts";
 import {
+  DEAD_LETTER_COUNTERS,
+  DEAD_LETTERS,
+  DEAD_LETTERS_LOST,
   DISPATCH_COUNTERS,
   DISPATCH_DROPPED,
   LANE_ACCEPTED,
@@ -45,6 +48,7 @@ function meters(): Meters {
       lane: createCounters(LANE_COUNTERS),
       latencies: createShardLatencies(),
     })),
+    deadLetters: [createCounters(DEAD_LETTER_COUNTERS)],
   };
 }
 
@@ -69,6 +73,9 @@ test("takeSnapshot() adds up all threads, and keeps the dead-letter lane apart",
   count(lane(2), LANE_DUPLICATES, 1);
   count(openCounters(at(all.shards, 1).dispatch), DISPATCH_DROPPED + DROP_REASONS.indexOf("queue_full"), 3);
   count(lane(3), LANE_ACCEPTED, 4);
+  const letters = openCounters(at(all.deadLetters, 0));
+  count(letters, DEAD_LETTERS + DROP_REASONS.indexOf("queue_full"), 3);
+  count(letters, DEAD_LETTERS_LOST, 1);
   new Histogram(at(all.shards, 1).latencies, SHARD_APPEND).record(100, 1);
   new Histogram(at(all.shards, 2).latencies, SHARD_APPEND).record(300, 1);
   openSourceLatency(at(all.sources, 1).latencies, 2, SOURCE_DELIVER).record(50, 7);
@@ -90,6 +97,7 @@ test("takeSnapshot() adds up all threads, and keeps the dead-letter lane apart",
   expect(tx.shards.map((shard) => shard.nextOffset)).toEqual([0, 5]);
   expect([tx.latencies.append.count, tx.latencies.append.maxUs, tx.deliver.count]).toEqual([2, 300, 7]);
   expect(snapshot.dlq?.accepted).toBe(4);
+  expect([total(snapshot.deadLetters), snapshot.deadLettersLost]).toEqual([3, 1]);
 });
 
 test("exposeMetrics() has every metric of SPEC section 8, in strict exposition format", () => {
