@@ -5,6 +5,7 @@ import { powerOfTwo, resolveLanes } from "./lanes.ts";
 import { checkListeners } from "./listeners.ts";
 import type { Report } from "./problems.ts";
 import type { CheckedFile } from "./schema.ts";
+import { cacheConfig, checkStore, storeConfig } from "./store.ts";
 import type { TopicLine } from "./topics-file.ts";
 import { resolveTopics } from "./topics.ts";
 
@@ -61,6 +62,8 @@ export function buildConfig(file: CheckedFile, fileTopics: readonly TopicLine[],
       maxTotalBytes: file.log.max_total_bytes,
       batchBytes: file.log.batch_bytes,
     },
+    store: storeConfig(file.store),
+    cache: cacheConfig(file.cache),
     auth: file.auth,
     control: {
       healthCheckIntervalMs: control.health_check_interval_sec,
@@ -140,6 +143,7 @@ function fileSources(file: CheckedFile["ingestion"]["file"], report: Report): Fi
 
 function checkTogether(config: Config, report: Report): void {
   checkListeners(config, report);
+  checkStore(config, report);
   const { ingestion, router, log } = config;
   if (router.pressureHigh > router.pressureCritical) {
     report(["router", "pressure_high"], "router.pressure_high must not be above router.pressure_critical");

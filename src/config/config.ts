@@ -26,6 +26,8 @@ export interface Config {
   readonly lanes: readonly LaneConfig[];
   readonly dedup: DedupConfig;
   readonly log: LogConfig;
+  readonly store: StoreConfig;
+  readonly cache: CacheConfig;
   readonly auth: AuthConfig;
   readonly control: ControlConfig;
   readonly numa: NumaConfig;
@@ -163,6 +165,44 @@ export interface LogConfig {
   readonly maxTotalBytes: number | null;
   /** Most that one group commit writes. */
   readonly batchBytes: number;
+}
+
+/** What is kept in a database for queries. */
+export interface StoreConfig {
+  readonly backend: "sqlite" | "postgres";
+  /** Patterns; empty: nothing is stored, and no database is opened. */
+  readonly topics: readonly string[];
+  /** SQLite file, relative to the working directory; `null`: `store.db` in the data directory. */
+  readonly path: string | null;
+  /** Set with backend `postgres`. */
+  readonly url: string | null;
+  readonly tlsCa: string | null;
+  readonly replicas: readonly string[];
+  readonly maxReplicaLagMs: number;
+  readonly replicaCheckIntervalMs: number;
+  readonly poolSize: number;
+  readonly connectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly queryTimeoutMs: number;
+  readonly start: "earliest" | "latest";
+  readonly batchEvents: number;
+  readonly batchBytes: number;
+  readonly flushIntervalMs: number;
+  /** `null`: kept for ever. */
+  readonly retentionMs: number | null;
+  readonly autoMigrate: boolean;
+  /** Folder of the user's migrations. */
+  readonly migrations: string | null;
+}
+
+export interface CacheConfig {
+  /** `null`: in this process. */
+  readonly redis: string | null;
+  readonly keyPrefix: string;
+  readonly ttlMs: number;
+  readonly maxKeys: number;
+  readonly maxBytes: number;
+  readonly channel: string;
 }
 
 export interface AuthConfig {

@@ -3,7 +3,14 @@
  * and what two configurations are compared by. Loading it again gives the same `Config`.
  */
 import { PRIORITY_NAMES } from "../event/frame.ts";
-import type { BroadcastTarget, Config, FileSourceConfig, LaneConfig, TopicRule } from "./config.ts";
+import type {
+  BroadcastTarget,
+  Config,
+  FileSourceConfig,
+  LaneConfig,
+  StoreConfig,
+  TopicRule,
+} from "./config.ts";
 import { formatDuration, formatSize } from "./units.ts";
 
 export type DocumentValue = string | number | boolean | readonly DocumentValue[] | Document;
@@ -64,6 +71,15 @@ export function toDocument(config: Config): Document {
       min_free: formatSize(config.log.minFreeBytes),
       max_total_bytes: sizeOrNone(config.log.maxTotalBytes),
       batch_bytes: formatSize(config.log.batchBytes),
+    },
+    store: storeDocument(config.store),
+    cache: {
+      redis: config.cache.redis ?? NONE,
+      key_prefix: config.cache.keyPrefix,
+      ttl: formatDuration(config.cache.ttlMs),
+      max_keys: config.cache.maxKeys,
+      max_bytes: formatSize(config.cache.maxBytes),
+      channel: config.cache.channel,
     },
     auth: { enabled: config.auth.enabled },
     control: {
@@ -131,6 +147,30 @@ function laneDocument(lane: LaneConfig): Document {
       max_bytes: sizeOrNone(lane.retention.maxBytes),
     },
     wait: lane.wait,
+  };
+}
+
+function storeDocument(store: StoreConfig): Document {
+  return {
+    backend: store.backend,
+    topics: store.topics,
+    path: store.path ?? NONE,
+    url: store.url ?? NONE,
+    tls_ca: store.tlsCa ?? NONE,
+    replicas: store.replicas,
+    max_replica_lag: formatDuration(store.maxReplicaLagMs),
+    replica_check_interval: formatDuration(store.replicaCheckIntervalMs),
+    pool_size: store.poolSize,
+    connect_timeout: formatDuration(store.connectTimeoutMs),
+    idle_timeout: formatDuration(store.idleTimeoutMs),
+    query_timeout: formatDuration(store.queryTimeoutMs),
+    start: store.start,
+    batch_events: store.batchEvents,
+    batch_bytes: formatSize(store.batchBytes),
+    flush_interval: formatDuration(store.flushIntervalMs),
+    retention: durationOrNone(store.retentionMs),
+    auto_migrate: store.autoMigrate,
+    migrations: store.migrations ?? NONE,
   };
 }
 

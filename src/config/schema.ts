@@ -21,6 +21,7 @@ import {
   storageSection,
   threadsPoolSection,
 } from "./schema-original.ts";
+import { cacheSection, storeSection } from "./schema-store.ts";
 
 const data = section("Where esc keeps its files", {
   dir: text("Folder of logs, checkpoints and consumers, relative to the working directory", "./data", {
@@ -90,6 +91,8 @@ export const configSchema = section("Configuration of esc", {
   lanes: lanesSection.prefault({}),
   dedup: dedup.prefault({}),
   log: log.prefault({}),
+  store: storeSection.prefault({}),
+  cache: cacheSection.prefault({}),
   auth: auth.prefault({}),
   control: control.prefault({}),
   logging: logging.prefault({}),
