@@ -5,8 +5,11 @@ import { topLine, TopSeries } from "../../src/book/top-series.ts";
 import type { BookFeed } from "../../src/ingest/feeds/book-feed.ts";
 import { type DialectName, DIALECTS } from "../../src/ingest/feeds/dialect.ts";
 import { Feed, type FeedListener } from "../../src/ingest/feeds/feed.ts";
+import { mappedVenue } from "../../src/ingest/feeds/mapping-line.ts";
+import { parseMapping } from "../../src/ingest/feeds/mapping-spec.ts";
+import bitstampYaml from "../../src/ingest/feeds/mappings/bitstamp.yaml";
 import { type Fault, type SimulatedLine, Simulator } from "../../src/ingest/feeds/simulator.ts";
-import { type VenueName, venueOf, type VenueOptions } from "../../src/ingest/feeds/venue.ts";
+import { type Venue, type VenueName, venueOf, type VenueOptions } from "../../src/ingest/feeds/venue.ts";
 import {
   FULL_SETS_ABSENT,
   HAS_FULL_SETS,
@@ -31,13 +34,13 @@ class Session implements FeedListener {
 
   constructor(
     dialect: DialectName,
-    venueName: VenueName,
+    venueName: VenueName | Venue,
     symbols: string[],
     lines: readonly SimulatedLine[],
     options: { faults?: readonly Fault[]; venue?: VenueOptions } = {},
   ) {
     this.#dialect = dialect;
-    const known = venueOf(venueName, options.venue);
+    const known = typeof venueName === "string" ? venueOf(venueName, options.venue) : venueName;
     // As fast as it can, the simulator sends more than 1,000 updates while the snapshot is on its way.
     const venue = { ...known, book: { ...known.book, bufferUpdatesMax: 100_000 } };
     this.simulator = new Simulator({
@@ -137,7 +140,7 @@ function withRest(lines: SimulatedLine[], rest: RestAnswer[]): SimulatedLine[] {
   const answers = rest.map(({ receivedUs, body, url }) => ({
     receivedUs,
     text: body,
-    snapshotOf: /symbol=(\w+)/.exec(url)?.[1] ?? "",
+    snapshotOf: /(?:symbol=|order_book\/)(\w+)/.exec(url)?.[1] ?? "",
   }));
   return [...lines, ...answers].sort((a, b) => a.receivedUs - b.receivedUs);
 }
@@ -200,6 +203,26 @@ test.skipIf(!HAS_FULL_SETS)(
   },
   30_000,
 );
+
+test("Bitstamp: every book gives the expected series by its mapping alone, over a real line", async () => {
+  const expected = (await readExpected("bitstamp")) as Books;
+  const mapping = parseMapping(bitstampYaml);
+  if (mapping.line === undefined) throw new Error("The mapping has no line");
+  const lines = withRest(await linesOf("bitstamp/ws.gz"), await readRest("bitstamp/rest.jsonl.gz"));
+  const symbols = Object.keys(expected);
+  const wanted = new Set(symbols);
+  const kept = lines.filter(({ snapshotOf }) => snapshotOf === undefined || wanted.has(snapshotOf));
+  const session = new Session("bitstamp", mappedVenue("bitstamp", mapping, mapping.line), symbols, kept);
+  await session.settle(symbols);
+  expect(session.faults).toEqual([]);
+  for (const symbol of symbols) {
+    expect([symbol, session.series.get(symbol)?.sha256()]).toEqual([
+      symbol,
+      expected[symbol]?.book.tob_series_sha256,
+    ]);
+  }
+  expect(session.tradeCount).toBeGreaterThan(0);
+}, 20_000);
 
 /** Indices of book updates behind the join. */
 function updatesOf(

@@ -103,5 +103,31 @@ const okx: Dialect = {
     }),
 };
 
-export const DIALECTS = { binance, coinbase, "kraken-v1": krakenV1, okx } as const;
+const bitstamp: Dialect = {
+  answer(text) {
+    const root = parseJson(text);
+    if (!isObject(root)) return [];
+    if (root.event === "bts:heartbeat") {
+      return ['{"event":"bts:heartbeat","channel":"","data":{"status":"success"}}'];
+    }
+    if (root.event !== "bts:subscribe" || !isObject(root.data)) return [];
+    return [JSON.stringify({ event: "bts:subscription_succeeded", channel: root.data.channel, data: {} })];
+  },
+  subscribed: (text) => {
+    const root = parseJson(text);
+    if (!isObject(root) || root.event !== "bts:subscribe" || !isObject(root.data)) return undefined;
+    const channel = textOf(root.data.channel);
+    return channel.startsWith("diff_order_book_") ? [channel.slice("diff_order_book_".length)] : [];
+  },
+  snapshot: (book, lastId) =>
+    JSON.stringify({
+      timestamp: String(Math.floor(lastId / 1e6)),
+      microtimestamp: String(lastId),
+      bids: rows(book.bids, book),
+      asks: rows(book.asks, book),
+    }),
+  requested: (url) => url.searchParams.get("symbol") ?? undefined,
+};
+
+export const DIALECTS = { binance, bitstamp, coinbase, "kraken-v1": krakenV1, okx } as const;
 export type DialectName = keyof typeof DIALECTS;

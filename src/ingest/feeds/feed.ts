@@ -88,6 +88,7 @@ export class Feed implements LineListener, BookFeedListener {
       sendsPerSecondMax: venue.sendsPerSecondMax,
       ...(venue.ping === undefined ? {} : { ping: venue.ping }),
       silenceMs: venue.silenceMs,
+      ...(venue.dataSilenceMs === undefined ? {} : { dataSilenceMs: venue.dataSilenceMs }),
       ...(venue.rotateMs === undefined ? {} : { rotateMs: venue.rotateMs }),
       ...(options.reconnect === undefined ? {} : { reconnect: options.reconnect }),
       random: options.random,

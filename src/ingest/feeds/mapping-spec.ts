@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { EscError } from "../../errors.ts";
+import { lineSchema } from "./mapping-line.ts";
 import { pathProblem } from "./mapping-path.ts";
 
 const path = z.string().superRefine((text, context) => {
@@ -133,6 +134,8 @@ const mapping = z.strictObject({
     checksum: z.enum(["none", "kraken", "kraken_v2", "okx"]).default("none"),
     depth: z.number().int().min(0).default(0),
   }).prefault({}),
+  /** Where and how to connect; without it the mapping only decodes. */
+  line: lineSchema.optional(),
   /** The REST answer with a book snapshot. */
   snapshot: z.strictObject({ ...levels, time: time.optional(), last_id: paths.optional() }).optional(),
 }).superRefine((spec, context) => {

@@ -5,8 +5,9 @@
  * by REST where the venue does, or on the line when a client subscribes again. What a client does not see (lost
  * messages, a cut connection) still happens to the truth, as at a real venue.
  *
- * The recording begins with the first subscription. A recorded REST snapshot holds the stream until a client has
- * fetched it, so that an undisturbed client joins exactly where the recording did.
+ * The recording begins with the first subscription. A recorded REST snapshot is the answer to the first question after
+ * it, and holds the stream until then (unless no update of its symbol has been sent, because then no client asks), so
+ * that an undisturbed client joins exactly where the recording did.
  */
 import type { ServerWebSocket } from "bun";
 import type { Instrument } from "../../market/instrument.ts";
@@ -70,7 +71,7 @@ export class Simulator {
   /** Whoever waits for something to change: a subscription, a fetched snapshot, a drained socket. */
   #wake: () => void = () => {};
   readonly #fetched = new Set<string>();
-  /** Recorded snapshots that hold the stream: they are answered as they are. */
+  /** Recorded snapshots nobody has fetched yet: they are answered as they are. */
   readonly #recorded = new Map<string, string>();
 
   constructor(options: SimulatorOptions) {
@@ -134,7 +135,9 @@ export class Simulator {
     if (feed === undefined) return new Response("stopped", { status: 503 });
     this.restCount++;
     this.#fetched.add(symbol);
-    const body = this.#recorded.get(symbol) ?? this.#options.dialect.snapshot(feed.book, feed.lastId, symbol);
+    const recorded = this.#recorded.get(symbol);
+    this.#recorded.delete(symbol);
+    const body = recorded ?? this.#options.dialect.snapshot(feed.book, feed.lastId, symbol);
     // The stream goes on only after the answer is on its way.
     setTimeout(() => this.#wake(), 0);
     return new Response(body, { headers: { "content-type": "application/json" } });
@@ -164,13 +167,12 @@ export class Simulator {
       if (this.#isStopped) return;
       if (at % LINES_A_TURN === 0) await Bun.sleep(0);
       await this.#keepPace(lines[at - 1], line, speed);
-      const isRest = line.snapshotOf !== undefined;
+      const symbol = line.snapshotOf;
+      const isWanted = symbol !== undefined && this.#books.has(symbol);
       this.#learn(line);
-      if (isRest) {
-        const symbol = line.snapshotOf ?? "";
+      if (symbol !== undefined) {
         this.#recorded.set(symbol, line.text); // the truth has gone on already, by the updates it had buffered
-        await this.#until(() => this.#fetched.has(symbol));
-        this.#recorded.delete(symbol);
+        if (isWanted) await this.#until(() => this.#fetched.has(symbol));
         continue;
       }
       const kind = this.#faults.get(at);

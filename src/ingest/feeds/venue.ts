@@ -39,6 +39,8 @@ export interface Venue {
   readonly sendsPerSecondMax: number;
   readonly ping?: { readonly text: string; readonly everyMs: number };
   readonly silenceMs: number;
+  /** Heartbeats alone for so long: the subscription is dead. */
+  readonly dataSilenceMs?: number;
   readonly rotateMs?: number;
 }
 
