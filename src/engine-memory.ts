@@ -13,6 +13,7 @@ import { RUN_BYTES_MAX, RUN_HEADER_BYTES } from "./event/run.ts";
 import { createShardState } from "./log/shard-state.ts";
 import type { ShardInfo } from "./log/shard-state.ts";
 import { createCounters } from "./metrics/counters.ts";
+import { createHistograms } from "./metrics/histogram.ts";
 import { createShardLatencies, createSourceLatencies } from "./metrics/latency.ts";
 import { DEAD_LETTER_COUNTERS, DISPATCH_COUNTERS, LANE_COUNTERS, SOURCE_COUNTERS } from "./metrics/layout.ts";
 import { createHand, createIntent } from "./process/hand.ts";
@@ -22,12 +23,15 @@ import { createControl } from "./queue/control.ts";
 import { createDoorbell } from "./queue/doorbell.ts";
 import { align8, createRing, RING_BYTES_MAX } from "./queue/ring.ts";
 import type { RingMemory } from "./queue/ring.ts";
+import { sinkCounters } from "./store/sink-counters.ts";
 
 /** Name of the lane that holds dead letters; its log is `log/dlq/0`. */
 export const DEAD_LETTER_LANE = "dlq";
 
 /** Verdicts that may be under way from one thread to one source: 32 bytes each. */
 const COMPLETION_SLOTS = 8192;
+/** For whom no verdict is ever meant. */
+const COMPLETION_SLOTS_MIN = 2;
 /** Connections beyond `maxConnections` that a source may have: listeners, files, connections being closed. */
 const SLOTS_SPARE = 1024;
 /** Connections of main: one a publishing HTTP request or WebSocket. */
@@ -70,12 +74,22 @@ export interface LaneThreadMemory extends ThreadMemory {
   readonly name: string;
 }
 
+/** Memory of the sink: it hears of news as a source thread does, and never gets a verdict. */
+export interface SinkMemory extends ThreadMemory {
+  readonly counters: SharedArrayBuffer;
+  readonly latencies: SharedArrayBuffer;
+  /** One a lane thread, in their order. */
+  readonly fromLanes: readonly CompletionMemory[];
+}
+
 export interface EngineMemory {
   readonly sources: readonly SourceMemory[];
   /** The last source: main itself. */
   readonly main: SourceMemory;
   readonly dispatcher: ThreadMemory;
   readonly laneThreads: readonly LaneThreadMemory[];
+  /** Present when topics are to be stored. */
+  readonly sink?: SinkMemory;
   /** Every shard in the order of its index; the dead-letter one is the last. */
   readonly shards: readonly ShardMemory[];
   readonly deadLetterCounters: SharedArrayBuffer;
@@ -140,9 +154,19 @@ export function createEngineMemory(config: Config, layout: DataLayout): EngineMe
     main: sources[sources.length - 1] as SourceMemory,
     dispatcher: createThread(),
     laneThreads,
+    ...(config.store.topics.length === 0 ? {} : { sink: createSink(laneThreads.length, shards.length) }),
     shards,
     deadLetterCounters: createCounters(DEAD_LETTER_COUNTERS),
     topics: createTopicRegistry(),
+  };
+}
+
+function createSink(laneThreadCount: number, shardCount: number): SinkMemory {
+  return {
+    ...createThread(),
+    counters: createCounters(sinkCounters(shardCount)),
+    latencies: createHistograms(1),
+    fromLanes: Array.from({ length: laneThreadCount }, () => createCompletions(COMPLETION_SLOTS_MIN)),
   };
 }
 

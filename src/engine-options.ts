@@ -28,7 +28,8 @@ export function laneOptions(
     wait: hosted[0]?.lane?.wait ?? "block",
     ...bound(cpus.lanes[hosted[0]?.info.lane ?? ""]),
     shards: hosted.map((shard) => laneShardOptions(shard, config)),
-    sources: memory.sources.map((source) => ({
+    // Behind the sources the sink, which has no number: nothing it could have sent is ever answered.
+    sources: [...memory.sources, ...(memory.sink === undefined ? [] : [memory.sink])].map((source) => ({
       completions: at(source.fromLanes, thread),
       doorbell: source.doorbell,
       control: source.control,

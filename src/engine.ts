@@ -17,6 +17,7 @@ import { threadCpus } from "./engine-affinity.ts";
 import { createEngineMemory } from "./engine-memory.ts";
 import type { EngineMemory, ThreadMemory } from "./engine-memory.ts";
 import { dispatchOptions, ingestOptions, laneOptions, routeOptions } from "./engine-options.ts";
+import { sinkOptions } from "./engine-store.ts";
 import { EscError } from "./errors.ts";
 import { Source } from "./ingest/source.ts";
 import type { Address, IngestMessage } from "./ingest/worker.ts";
@@ -71,6 +72,7 @@ export class Engine {
   readonly #lanes: SupervisedWorker[] = [];
   readonly #ingest: SupervisedWorker[] = [];
   #dispatcher: SupervisedWorker | undefined;
+  #sink: SupervisedWorker | undefined;
   #startFailure: EscError | undefined;
   #isStarted = false;
   readonly #listening = new Set<string>();
@@ -124,7 +126,8 @@ export class Engine {
 
   /** Every worker thread, for metrics and health. */
   get workers(): readonly SupervisedWorker[] {
-    return [...this.#ingest, ...(this.#dispatcher === undefined ? [] : [this.#dispatcher]), ...this.#lanes];
+    const single = [this.#dispatcher, this.#sink].filter((worker) => worker !== undefined);
+    return [...this.#ingest, ...single, ...this.#lanes];
   }
 
   /** Lanes stop taking from their queues: backlog is kept, producers feel the overflow policy. */
@@ -161,6 +164,10 @@ export class Engine {
     let complete = await until(() => this.#quiesced.size === this.#ingest.length, deadlineMs);
     if (this.#dispatcher !== undefined) complete = await drain([this.#dispatcher], deadlineMs) && complete;
     complete = await drain(this.#lanes, deadlineMs) && complete;
+    // What it cannot store now it reads from the log next time: that is no loss.
+    if (this.#sink !== undefined && !await drain([this.#sink], deadlineMs)) {
+      this.#logger.warn("the store is behind; it is caught up at the next start");
+    }
     this.source.poll();
     for (const worker of this.#ingest) {
       worker.expectEnd();
@@ -187,6 +194,11 @@ export class Engine {
       this.#lanes.push(this.#spawn(thread.name, "src/process/worker.ts", thread, options));
     }
     await this.#running(this.#lanes);
+    const { sink } = this.memory;
+    if (sink !== undefined) {
+      const options = sinkOptions(sink, this.config, this.memory, this.#data.layout);
+      this.#sink = this.#spawn("sink", "src/store/worker.ts", sink, options);
+    }
     const dispatcher = this.memory.dispatcher;
     const options = dispatchOptions(this.config, this.memory, cpus);
     this.#dispatcher = this.#spawn("dispatcher", "src/dispatch/worker.ts", dispatcher, options);

@@ -13,6 +13,7 @@ export const WORKER_ENTRIES = [
   "src/ingest/worker.ts",
   "src/dispatch/worker.ts",
   "src/process/worker.ts",
+  "src/store/worker.ts",
 ] as const;
 
 export type WorkerEntry = (typeof WORKER_ENTRIES)[number];

@@ -25,7 +25,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   ingest: ["event", "queue", "metrics", "book", "system", "auth", "log", "market", "logging"],
   dispatch: ["event", "queue", "metrics", "book", "system", "auth", "log", "logging"],
   process: ["event", "queue", "metrics", "book", "system", "auth", "log", "market", "logging"],
-  store: ["event", "queue", "metrics", "system", "log"],
+  store: ["event", "queue", "metrics", "system", "log", "logging"],
   deliver: ["event", "queue", "metrics", "book", "system", "auth", "log", "client", "logging"],
   // What the engine keeps alive and where it finds it.
   "supervise.ts": ["queue"],

@@ -1,0 +1,34 @@
+/** Opens the store and its reading side as the options say. Only the backend that is used is loaded. */
+import type { StoreOptions } from "./options.ts";
+import type { StoreReader } from "./reader.ts";
+import type { Store } from "./store.ts";
+
+/** Opens the writing side. @throws {EscError} STORE_UNAVAILABLE, STORE_SCHEMA, TIMEOUT. */
+export async function openStore(options: StoreOptions, nowUs: () => number): Promise<Store> {
+  const { backend, origin, autoMigrate, migrations } = options;
+  const common = { origin, nowUs, autoMigrate, migrations };
+  if (backend.kind === "sqlite") {
+    const { SqliteStore } = await import("./sqlite.ts");
+    return await SqliteStore.open({ ...common, path: backend.path });
+  }
+  const { PostgresStore } = await import("./postgres.ts");
+  return await PostgresStore.open({ ...common, postgres: backend });
+}
+
+/** Opens the reading side; PostgreSQL is reached with the first query. @throws {EscError} STORE_UNAVAILABLE. */
+export async function openReader({ backend }: StoreOptions): Promise<StoreReader> {
+  const { StoreReader } = await import("./reader.ts");
+  if (backend.kind === "sqlite") {
+    const { SqliteRunner } = await import("./sqlite-runner.ts");
+    return new StoreReader(new SqliteRunner(backend.path));
+  }
+  const { PostgresRunner } = await import("./postgres-runner.ts");
+  return new StoreReader(
+    new PostgresRunner({
+      primary: { ...backend, slots: backend.poolSize },
+      replicas: backend.replicas,
+      maxLagMs: backend.maxReplicaLagMs,
+      checkIntervalMs: backend.replicaCheckIntervalMs,
+    }),
+  );
+}
