@@ -1,0 +1,358 @@
+/**
+ * What happens to events once they are in the log: validate → rules → handler → windows.
+ *
+ * One object for all shards; one thread. What it remembers and how far it has read are saved together (`save()`),
+ * so that after a crash the events behind that place are processed again, with the same outputs under the same
+ * ids. It neither reads logs nor writes stores: its thread does.
+ */
+import { encodeFrame, eventProblem, type OutgoingEvent } from "../event/encode.ts";
+import { type DropReason, PRIORITY_MEDIUM } from "../event/frame.ts";
+import { compilePatterns } from "../event/topic.ts";
+import { AlertDesk, type AlertHost, type AlertsSpec } from "./alerts/desk.ts";
+import type { Alert } from "./alerts/alert.ts";
+import { BUILTIN_HANDLERS, type BuiltinName } from "./handlers/builtin.ts";
+import type { BuiltinHandler, Outcome } from "./handlers/outcome.ts";
+import { handlerFor, type HandlerSpec } from "./handlers/registry.ts";
+import { Outbox } from "./outbox.ts";
+import type { EventRecord } from "./rules/event-facts.ts";
+import { type EventFacts, plain } from "./rules/expression.ts";
+import { type Firing, Rule, type RuleEffects } from "./rules/rule.ts";
+import type { RuleSpec } from "./rules/spec.ts";
+import { TopicPlans } from "./topic-plans.ts";
+import { WindowFeed } from "./windows/feed.ts";
+import type { PaneResult } from "./windows/operator.ts";
+import type { WindowSpec } from "./windows/spec.ts";
+
+/** Header that counts how often an event was derived from another by rules. */
+const HOPS = "esc-hops";
+/** An event derived that often is not processed further: rules feed each other in a circle. */
+export const HOPS_MAX = 8;
+/** Silence after an alert of a built-in handler for the same topic. */
+const HANDLER_COOLDOWN_MS = 10_000;
+
+/** Everything that is configured; structured-cloneable. */
+export interface ProcessorSpec {
+  readonly rules: readonly RuleSpec[];
+  readonly windows: readonly WindowSpec[];
+  readonly handlers: readonly HandlerSpec[];
+  readonly alerts: AlertsSpec;
+  readonly maxFrameBytes: number;
+}
+
+export interface ProcessorHost extends Pick<AlertHost, "tell" | "report"> {
+  /** @param error What went wrong, for a person. */
+  readonly deadLetter: (event: EventRecord, reason: DropReason, error: string, attempts: number) => void;
+  /** Hands an event to the user's handler; its outcome comes back through `conclude()`. */
+  readonly delegate?: (handler: HandlerSpec, event: EventRecord) => void;
+}
+
+/** What is to be done with the events of one topic. */
+interface Plan {
+  readonly rules: readonly Rule[];
+  readonly windows: readonly WindowFeed[];
+  readonly handler: HandlerSpec | undefined;
+  readonly builtin: BuiltinHandler | undefined;
+  readonly isEmpty: boolean;
+  readonly topic: string;
+}
+
+export class Processor {
+  readonly outbox = new Outbox();
+  readonly desk: AlertDesk;
+  readonly rules: readonly Rule[];
+  readonly windows: readonly WindowFeed[];
+  /** Events stopped because rules feed each other in a circle. */
+  loopCount = 0;
+  /** Outputs that are no events: a topic too long, a payload too large. */
+  badOutputCount = 0;
+  readonly #spec: ProcessorSpec;
+  readonly #host: ProcessorHost;
+  readonly #plans: TopicPlans<Plan>;
+  readonly #effects: RuleEffects;
+  #results: PaneResult[] = [];
+  /** Outputs so far of the event in hand: two of one rule need different ids. */
+  #hops = 0;
+
+  constructor(spec: ProcessorSpec, host: ProcessorHost) {
+    this.#spec = spec;
+    this.#host = host;
+    this.desk = new AlertDesk(spec.alerts, {
+      tell: host.tell,
+      report: host.report,
+      publish: (event) => this.#publish(event, idOf(`alert:${event.topic}:${event.payload}`), false),
+    });
+    this.rules = spec.rules.map((rule) => new Rule(rule));
+    this.windows = spec.windows.map((window) =>
+      new WindowFeed(
+        window,
+        (result) => this.#tell(window, result),
+        (event, { name, lateTopic }) => this.#late(event, name, lateTopic),
+      )
+    );
+    this.#plans = new TopicPlans((topic) => this.#plan(topic));
+    this.#effects = {
+      raise: (firing, event) => this.#raise(firing, event),
+      publish: (output, cause) => this.#publish(output, idOf(cause), false),
+      deadLetter: (event, reason, error) => host.deadLetter(event, reason, error, 1),
+    };
+  }
+
+  /** Whether events with the topic `bytes[at..at+length)` concern anybody. */
+  concerns(bytes: Uint8Array, at: number, length: number): boolean {
+    return !this.#plans.find(bytes, at, length).isEmpty;
+  }
+
+  /**
+   * Processes one event that concerns somebody.
+   *
+   * @param topicAt Index of its topic's first byte, and the topic's bytes.
+   * @param shardIndex Shard in the engine's list. @param nowUs By the clock.
+   */
+  process(event: EventRecord, topicAt: number, topicBytes: number, shardIndex: number, nowUs: number): void {
+    const plan = this.#plans.find(event.bytes, topicAt, topicBytes);
+    this.#hops = hopsOf(event);
+    if (this.#hops >= HOPS_MAX) {
+      this.loopCount++;
+      return;
+    }
+    if (plan.builtin !== undefined) {
+      const problem = plan.builtin.validate(event);
+      if (problem !== undefined) {
+        this.#host.deadLetter(event, "processing_failed", problem, 1);
+        return;
+      }
+    }
+    for (const rule of plan.rules) {
+      if (!rule.apply(event, this.#effects)) return;
+    }
+    if (plan.builtin !== undefined && plan.handler !== undefined) {
+      this.conclude(plan.handler.name, event, plan.builtin.handle(event));
+    } else if (plan.handler !== undefined) this.#host.delegate?.(plan.handler, event);
+    for (const window of plan.windows) window.add(event, shardIndex, nowUs);
+  }
+
+  /** Carries out what a handler said of an event. */
+  conclude(handler: string, event: EventRecord, outcome: Outcome, attempts = 1): void {
+    switch (outcome.kind) {
+      case "drop":
+        return;
+      case "fail":
+        this.#host.deadLetter(
+          event,
+          attempts > 1 ? "max_retries_exceeded" : "processing_failed",
+          outcome.reason,
+          attempts,
+        );
+        return;
+      case "alert":
+        this.#raise({
+          rule: handler,
+          alert: { severity: outcome.severity, message: "", cooldownMs: HANDLER_COOLDOWN_MS },
+          key: event.topic,
+          message: outcome.message,
+          cause: `${handler}:${event.lane}/${event.shard}/${event.offset}`,
+        }, event);
+    }
+    const outputs = outcome.outputs ?? [];
+    for (const [index, { topic, payload, priority, key }] of outputs.entries()) {
+      this.#publish(
+        {
+          topic,
+          priority: priority ?? PRIORITY_MEDIUM,
+          payload: typeof payload === "string" ? payload : JSON.stringify(payload ?? null),
+          ...(key === undefined || key === "" ? {} : { key }),
+        },
+        idOf(`${handler}:${index}:${event.lane}/${event.shard}/${event.offset}`),
+        false,
+      );
+    }
+  }
+
+  /** Does what is due by the clock, once all events received before `nowUs` were processed. */
+  pass(nowUs: number): void {
+    this.#hops = 0;
+    for (const rule of this.rules) rule.expire(nowUs, this.#effects);
+    for (const window of this.windows) window.operator.pass(nowUs);
+  }
+
+  /** Has windows tell what has changed. */
+  flush(nowUs: number): void {
+    for (const window of this.windows) window.operator.flush(nowUs);
+  }
+
+  /** When `pass()` or `flush()` is next of use, by the clock; Infinity: never. */
+  get dueUs(): number {
+    let dueUs = Infinity;
+    for (const rule of this.rules) dueUs = Math.min(dueUs, rule.dueUs);
+    for (const window of this.windows) dueUs = Math.min(dueUs, window.operator.dueUs);
+    return dueUs;
+  }
+
+  /** Whether there is something that only a commit brings out. */
+  get wantsCommit(): boolean {
+    return this.#results.length > 0 || this.desk.raisedCount > 0 || this.outbox.hasHeld;
+  }
+
+  /** Results and alerts since the last call: they are stored with the state that `save()` gives now. */
+  takeEffects(): { readonly results: readonly PaneResult[]; readonly alerts: readonly Alert[] } {
+    const results = this.#results;
+    this.#results = [];
+    return { results, alerts: this.desk.takeRaised() };
+  }
+
+  /** All that is remembered; belongs to the place up to which logs were read. */
+  save(): Uint8Array {
+    const state: SavedState = {
+      version: 1,
+      rules: this.rules.map((rule) => [rule.name, ruleShape(rule.spec), rule.save()]),
+      windows: this.windows.map(({ spec, operator }) => [spec.name, windowShape(spec), operator.save()]),
+      alerts: this.desk.save(),
+      outbox: this.outbox.save(),
+    };
+    return Buffer.from(JSON.stringify(state));
+  }
+
+  /**
+   * Goes on from what `save()` gave. Rules and windows that are new, or mean something else than they did, begin
+   * with nothing.
+   *
+   * @returns Names of those whose state was let go.
+   */
+  load(saved: Uint8Array, nowUs: number): readonly string[] {
+    const state = JSON.parse(Buffer.from(saved).toString()) as SavedState;
+    const forgotten: string[] = [];
+    for (const [name, shape, saved] of state.rules) {
+      const rule = this.rules.find((candidate) => candidate.name === name);
+      if (rule !== undefined && ruleShape(rule.spec) === shape) rule.load(saved);
+      else if (saved !== undefined) forgotten.push(name);
+    }
+    for (const [name, shape, saved] of state.windows) {
+      const window = this.windows.find(({ spec }) => spec.name === name);
+      if (window !== undefined && windowShape(window.spec) === shape) window.operator.load(saved, nowUs);
+      else forgotten.push(name);
+    }
+    this.desk.load(state.alerts);
+    this.outbox.load(state.outbox);
+    return forgotten;
+  }
+
+  #plan(topic: string): Plan {
+    const matches = (patterns: readonly string[]) => compilePatterns(patterns).firstMatchOf(topic) >= 0;
+    const rules = this.rules.filter(({ spec }) => matches(spec.topics));
+    const windows = this.windows.filter(({ spec }) => matches(spec.topics));
+    const handler = handlerFor(topic, this.#spec.handlers);
+    const builtin = handler !== undefined && isBuiltin(handler.use)
+      ? BUILTIN_HANDLERS[handler.use]
+      : undefined;
+    const isEmpty = rules.length === 0 && windows.length === 0 && handler === undefined;
+    return { rules, windows, handler, builtin, isEmpty, topic };
+  }
+
+  #raise(firing: Firing, event: EventFacts): void {
+    const { rule, alert, key, message, cause } = firing;
+    const record = "lane" in event ? event as EventRecord : undefined;
+    this.desk.raise({
+      rule,
+      alert,
+      key,
+      message,
+      id: idOf(`alert:${cause}`),
+      raisedUs: record?.receivedUs ?? Math.round(event.time.getTime() * 1000),
+      source: record === undefined ? "" : `${record.lane}/${record.shard}/${record.offset}`,
+      topic: event.topic,
+      eventId: event.id,
+      context: { priority: event.priority, payload: event.payload },
+    });
+  }
+
+  #tell(window: WindowSpec, result: PaneResult): void {
+    this.#results.push(result);
+    const { key, startUs, endUs, revision, isClosed, count, values } = result;
+    const payload = {
+      window: window.name,
+      key,
+      start: new Date(startUs / 1000).toISOString(),
+      end: new Date(endUs / 1000).toISOString(),
+      revision,
+      closed: isClosed,
+      count,
+      ...values,
+    };
+    this.#hops = 0;
+    this.#publish(
+      {
+        topic: window.topic,
+        priority: window.priority,
+        payload: JSON.stringify(payload, plain),
+        timeUs: endUs,
+        ...(key === "" ? {} : { key }),
+      },
+      idOf(`window:${window.name}:${key}:${startUs}:${endUs}:${revision}`),
+      true,
+    );
+  }
+
+  #late(event: EventRecord, window: string, topic: string | undefined): void {
+    if (topic === undefined) return;
+    const { key } = event;
+    this.#publish(
+      {
+        topic,
+        priority: event.priority,
+        payload: event.payloadBytes.slice(),
+        timeUs: event.timeUs,
+        headers: [["esc-window", window], ["esc-topic", event.topic]],
+        ...(key === "" ? {} : { key }),
+      },
+      idOf(`late:${window}:${event.lane}/${event.shard}/${event.offset}`),
+      false,
+    );
+  }
+
+  #publish(event: OutgoingEvent, id: string, isHeld: boolean): void {
+    const hops: readonly [string, string] = [HOPS, String(this.#hops + 1)];
+    const whole: OutgoingEvent = { ...event, id, headers: [...event.headers ?? [], hops] };
+    const problem = eventProblem(whole, this.#spec.maxFrameBytes);
+    if (problem !== undefined) {
+      this.badOutputCount++;
+      this.#host.report(`Cannot publish a result on "${event.topic.slice(0, 100)}": ${problem}`);
+      return;
+    }
+    const frame = encodeFrame(whole);
+    if (isHeld) this.outbox.hold(frame);
+    else this.outbox.add(frame);
+  }
+}
+
+interface SavedState {
+  readonly version: 1;
+  readonly rules: readonly (readonly [name: string, shape: string, saved: unknown])[];
+  readonly windows: readonly (readonly [name: string, shape: string, saved: unknown])[];
+  readonly alerts: unknown;
+  readonly outbox: readonly string[];
+}
+
+/** A message id of 32 characters from what names an output. */
+function idOf(cause: string): string {
+  return new Bun.CryptoHasher("sha256").update(cause).digest("hex").slice(0, 32);
+}
+
+function hopsOf(event: EventRecord): number {
+  // Almost no event carries headers, and then this costs a look at its head.
+  const text = event.hasHeaders ? event.headers[HOPS] : undefined;
+  const hops = text === undefined ? 0 : Number(text);
+  return Number.isInteger(hops) && hops >= 0 ? hops : 0;
+}
+
+/** What the state of a rule depends on: with another shape, the state means nothing. */
+function ruleShape({ when, by, state, topics }: RuleSpec): string {
+  return JSON.stringify([topics, when, by, state]);
+}
+
+function windowShape({ topics, when, by, time, shape, aggregates }: WindowSpec): string {
+  return JSON.stringify([topics, when, by, time, shape, aggregates]);
+}
+
+function isBuiltin(name: string): name is BuiltinName {
+  return Object.hasOwn(BUILTIN_HANDLERS, name);
+}
