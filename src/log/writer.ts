@@ -193,12 +193,12 @@ export class LogWriter {
     if (segment === undefined) throw this.#failure ?? new Error("A log that has not failed has no segment");
     if (segment.hasRoomFor(length)) return segment;
     this.sync();
-    return this.#tryBegin();
+    return this.#tryBegin(true);
   }
 
-  #tryBegin(): ActiveSegment {
+  #tryBegin(checksSpace: boolean): ActiveSegment {
     try {
-      this.#checkSpace();
+      if (checksSpace) this.#checkSpace();
       return this.#begin();
     } catch (error) {
       throw this.#setFailure("begin a segment in", error);
@@ -246,7 +246,7 @@ export class LogWriter {
 
   /**
    * Remembers a message id of an appended event in the segment's id file. Offsets ascend; each id of a batch
-   * is added after its `append()` and before the next.
+   * is added after its `append()` and before the next `append()` or `sync()`.
    */
   addId(hashLo: number, hashHi: number, offset: number, receivedUs: number): void {
     this.#segment?.addId(hashLo, hashHi, offset, receivedUs);
@@ -345,12 +345,14 @@ export class LogWriter {
    *
    * Each removal is durable before the next, so that a crash leaves no hole. Works in a failed log too.
    *
-   * @throws {EscError} `LOG_UNAVAILABLE` if a removal fails; the log goes on as it is.
+   * @throws {EscError} `LOG_UNAVAILABLE` if a removal fails: the log goes on as it is. Also if a wholly outdated
+   *   log cannot begin a new segment: then it has failed.
    */
   retain(retention: Retention): RetentionResult {
     if (this.#isAllOlderThan(retention)) {
       this.sync();
-      this.#tryBegin();
+      // Whatever is free: this is about to free more.
+      this.#tryBegin(false);
     }
     const segment = this.#segment;
     return retainSegments(this.#place, this.#ledger, retention, {

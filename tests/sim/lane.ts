@@ -1,8 +1,8 @@
 /**
- * A lane worker of the simulation: takes events from a queue, drops repeats, appends, syncs, acknowledges.
+ * The model of a lane: takes events from a queue, drops repeats, appends, syncs, acknowledges, over the real log.
  *
- * The same steps as the real one, in the same order, over the real log, reduced to what the log's promises are
- * about. All its memory is lost when it dies.
+ * Reduced to what the log's promises are about, and to be understood at a glance: when the real lane
+ * (`real-lane.ts`) fails where this one does not, the lane is wrong and not the log.
  */
 
 import { encodeFrame } from "../../src/event/encode.ts";
@@ -11,43 +11,16 @@ import type { LogDamage } from "../../src/log/damage.ts";
 import type { Files } from "../../src/log/files.ts";
 import { BATCH_HAS_IDS } from "../../src/log/format.ts";
 import { visitIds } from "../../src/log/id-scan.ts";
-import type { LogOptions } from "../../src/log/segment.ts";
 import { LogWriter } from "../../src/log/writer.ts";
 import { batchOfFrames } from "../log/runs.ts";
-
-export type Durability = "fsync" | "interval" | "none";
-
-/** One event of the simulation; its id says everything about it. */
-export interface SimEvent {
-  readonly producer: number;
-  /** Number of the event at its producer, from 1. */
-  readonly seq: number;
-  readonly payloadBytes: number;
-}
-
-export interface SimLaneOptions {
-  readonly log: LogOptions;
-  readonly durability: Durability;
-  readonly directory: string;
-  readonly batchCountMax: number;
-}
-
-/** What the world hears from the lane. */
-export interface SimLaneEvents {
-  /** @param batch Number of the attempt, the same for all events of a batch. */
-  onAppending(event: SimEvent, offset: number, batch: number): void;
-  onAcknowledged(event: SimEvent, offset: number): void;
-  onDamage(damage: LogDamage): void;
-}
-
-export function idOf(event: SimEvent): string {
-  return `p${event.producer}-${event.seq}`;
-}
-
-/** Payload of an event: its id, then filler that depends on it. */
-export function payloadOf(event: SimEvent): string {
-  return `${idOf(event)} `.repeat(1 + Math.floor(event.payloadBytes / 8));
-}
+import {
+  idOf,
+  type LaneUnderTest,
+  payloadOf,
+  type SimEvent,
+  type SimLaneEvents,
+  type SimLaneOptions,
+} from "./events.ts";
 
 interface Waiting {
   readonly event: SimEvent;
@@ -61,9 +34,9 @@ function hashOf(event: SimEvent): { lo: number; hi: number } {
   return { lo: event.seq, hi: event.producer };
 }
 
-export class SimLane {
-  readonly writer: LogWriter;
-  readonly queue: SimEvent[] = [];
+export class SimLane implements LaneUnderTest {
+  protected readonly writer: LogWriter;
+  readonly #queue: SimEvent[] = [];
   visibleOffset: number;
   readonly #options: SimLaneOptions;
   readonly #events: SimLaneEvents;
@@ -133,8 +106,8 @@ export class SimLane {
 
   #take(countMax: number): void {
     const taken = new Set<string>();
-    while (this.queue.length > 0 && this.#hand.length < Math.min(countMax, this.#options.batchCountMax)) {
-      const event = this.queue.shift();
+    while (this.#queue.length > 0 && this.#hand.length < Math.min(countMax, this.#options.batchCountMax)) {
+      const event = this.#queue.shift();
       if (event === undefined) return;
       const id = idOf(event);
       const offset = this.#seen.get(id);
@@ -193,8 +166,38 @@ export class SimLane {
     return offset < this.writer.durableOffset;
   }
 
-  /** Nothing is queued, in hand, or waiting for a sync. */
+  send(events: readonly SimEvent[]): void {
+    this.#queue.push(...events);
+  }
+
+  retain(maxBytes: number, nowUs: number): void {
+    this.writer.retain({ maxBytes, nowUs });
+  }
+
+  close(): void {
+    this.writer.close();
+  }
+
+  /** All its memory dies with it. */
+  succeed(): undefined {
+    return undefined;
+  }
+
+  get firstOffset(): number {
+    return this.writer.firstOffset;
+  }
+
+  get nextOffset(): number {
+    return this.writer.nextOffset;
+  }
+
+  readonly answers = true;
+
+  get trouble(): string {
+    return this.writer.failure?.message ?? "";
+  }
+
   get isIdle(): boolean {
-    return this.queue.length === 0 && this.#hand.length === 0 && this.#waiting.length === 0;
+    return this.#queue.length === 0 && this.#hand.length === 0 && this.#waiting.length === 0;
   }
 }

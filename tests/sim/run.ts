@@ -1,10 +1,18 @@
 /**
  * Runs many seeds: `bun tests/sim/run.ts --seeds 10000 --seed 1`. Stops at the first violation with exit
- * status 1; `--seeds 1 --seed N --trace` shows how it comes about. Used by CI at a small size and by `bun run drill` at full size.
+ * status 1; `--seeds 1 --seed N --trace` shows how it comes about; `--real` takes
+ * the real lane in place of its model. Used by CI at a small size and by `bun run drill` at full size.
  */
 
 import { parseArgs } from "node:util";
+import { RealLane } from "./real-lane.ts";
 import { SIM_PARTS, type SimParts, SimViolation, SimWorld } from "./world.ts";
+
+/** The real lane in place of its model. */
+export const REAL_PARTS: SimParts = {
+  ...SIM_PARTS,
+  lane: (files, options, events) => new RealLane(files, options, events),
+};
 
 /** Runs seeds `first` to `first + count - 1`. @returns The first violation, `undefined` if there is none. */
 export function runSeeds(
@@ -29,6 +37,7 @@ if (import.meta.main) {
       seeds: { type: "string", default: "1000" },
       seed: { type: "string", default: "1" },
       trace: { type: "boolean", default: false },
+      real: { type: "boolean", default: false },
     },
   });
   const first = Number(values.seed);
@@ -36,7 +45,7 @@ if (import.meta.main) {
   console.log(`simulation: seeds ${first} to ${first + count - 1}`);
   const started = Bun.nanoseconds();
   const trace = values.trace ? (line: string) => console.log(line) : SIM_PARTS.trace;
-  const violation = runSeeds(first, count, { ...SIM_PARTS, trace });
+  const violation = runSeeds(first, count, { ...(values.real ? REAL_PARTS : SIM_PARTS), trace });
   const seconds = (Bun.nanoseconds() - started) / 1e9;
   if (violation !== undefined) {
     console.log(`FAILED: ${violation.message}`);

@@ -1,18 +1,25 @@
 import { expect, test } from "bun:test";
 import { PLANTED_BUGS } from "./bugs.ts";
-import { runSeeds } from "./run.ts";
+import { REAL_PARTS, runSeeds } from "./run.ts";
 
 const SEEDS = 300;
+const SEEDS_REAL = 150;
 const SEEDS_FOR_A_BUG = 1000;
+const TIMEOUT_MS = 60_000;
+
+// A failure names its seed: bun tests/sim/run.ts --seeds 1 --seed N --trace [--real]
 
 test(`the log keeps its promises through ${SEEDS} simulated lives`, () => {
-  // A failure names its seed: bun tests/sim/run.ts --seeds 1 --seed N --trace
   expect(runSeeds(1, SEEDS)?.message).toBeUndefined();
-});
+}, TIMEOUT_MS);
+
+test(`so does the real lane over it through ${SEEDS_REAL}, its thread ending anywhere`, () => {
+  expect(runSeeds(1, SEEDS_REAL, REAL_PARTS)?.message).toBeUndefined();
+}, TIMEOUT_MS);
 
 for (const [bug, parts] of Object.entries(PLANTED_BUGS)) {
   test(`the simulation finds a planted bug: ${bug}`, () => {
     const violation = runSeeds(1, SEEDS_FOR_A_BUG, parts);
     expect(violation?.message).toMatch(/^seed \d+, step \d+: /);
-  });
+  }, TIMEOUT_MS);
 }

@@ -11,9 +11,9 @@
  *  6. The log opens, whatever its files look like, and works again when the disk does.
  */
 
-import { describeDamage, type LogDamage } from "../../src/log/damage.ts";
-import { EventCursor } from "../../src/log/batch.ts";
 import { payloadEnd, payloadStart } from "../../src/event/ext.ts";
+import { EventCursor } from "../../src/log/batch.ts";
+import { describeDamage, type LogDamage } from "../../src/log/damage.ts";
 import type { Files } from "../../src/log/files.ts";
 import { LogReader } from "../../src/log/reader.ts";
 import { LOG_OPTIONS_DEFAULT } from "../../src/log/segment.ts";
@@ -21,24 +21,26 @@ import { SimDisk } from "./disk.ts";
 import {
   type Durability,
   idOf,
-  payloadOf,
+  type LaneUnderTest,
   type SimEvent,
-  SimLane,
   type SimLaneEvents,
   type SimLaneOptions,
-} from "./lane.ts";
+} from "./events.ts";
+import { judge } from "./judge.ts";
+import { SimLane } from "./lane.ts";
 import { SimRandom } from "./random.ts";
 
 const DIRECTORY = "log";
 const PRODUCERS = 3;
 const STEPS_MAX = 120;
-/** More turns than any healthy lane needs to become idle. */
+/** More turns than any healthy lane needs to become idle, and longer than any pause before a retry. */
 const DRAIN_TURNS_MAX = 1000;
+const DRAIN_TURN_US = 1_100_000;
 
-/** Parts of the simulation that a test may replace, to plant a bug. */
+/** Parts of the simulation that a test may replace: another lane, or a planted bug. */
 export interface SimParts {
   readonly files: (disk: SimDisk) => Files;
-  readonly lane: (files: Files, options: SimLaneOptions, events: SimLaneEvents) => SimLane;
+  readonly lane: (files: Files, options: SimLaneOptions, events: SimLaneEvents) => LaneUnderTest;
   /** Is told what happens, to follow a seed that fails. */
   readonly trace: (line: string) => void;
 }
@@ -67,47 +69,50 @@ export class SimWorld {
   readonly #parts: SimParts;
   readonly #files: Files;
   readonly #options: SimLaneOptions;
-  readonly #producers: Producer[];
-  /** Offset each acknowledged id was acknowledged for. */
+  readonly #producers: readonly Producer[];
   readonly #acknowledged = new Map<string, number>();
-  /** What was last appended at each offset. */
+  /** What was last appended at each offset, and in which batch; nothing from lanes that do not tell. */
   readonly #appended = new Map<number, SimEvent>();
-  /** The batch of each offset, to know how much one flipped bit may cost. */
   readonly #batchOf = new Map<number, string>();
   #damages: LogDamage[] = [];
   #nowUs = 1_700_000_000_000_000;
-  #lane: SimLane | undefined;
+  #lane: LaneUnderTest | undefined;
   #reader: LogReader;
   /** Bits flipped so far; a world that flips never loses power (docs/log-format.md says why). */
   #flips = 0;
   readonly #mayFlip: boolean;
   readonly #mayRetain: boolean;
+  /** Producers have to send again as soon as the lane works. */
+  #isRefused = false;
+  #wasRefused = false;
   #steps = 0;
   #lives = 0;
 
   constructor(seed: number, parts: SimParts = SIM_PARTS) {
     this.#seed = seed;
-    this.#random = new SimRandom(seed);
+    const random = new SimRandom(seed);
+    this.#random = random;
     this.#parts = parts;
-    this.disk = new SimDisk(this.#random);
-    this.disk.canPreallocate = this.#random.chance(0.8);
+    this.disk = new SimDisk(random);
+    this.disk.canPreallocate = random.chance(0.8);
     this.#files = parts.files(this.disk);
-    this.#mayFlip = this.#random.chance(0.2);
+    this.#mayFlip = random.chance(0.2);
     // With a flipped bit, only the index can tell the last durable batches from a torn tail.
     if (this.#mayFlip) this.disk.reliablePaths = /\.idx$/;
-    this.#mayRetain = this.#random.chance(0.3);
+    this.#mayRetain = random.chance(0.3);
     this.#options = {
       directory: DIRECTORY,
-      durability: this.#random.pick<Durability>(["fsync", "fsync", "interval", "none"]),
-      batchCountMax: this.#random.pick([1, 4, 20]),
+      durability: random.pick<Durability>(["fsync", "fsync", "interval", "none"]),
+      batchCountMax: random.pick([1, 4, 20]),
+      retainBytes: this.#mayRetain ? 10_000 : undefined,
       log: {
         ...LOG_OPTIONS_DEFAULT,
-        segmentBytes: this.#random.pick([1024, 4096, 16384]),
-        indexBytes: this.#random.pick([128, 1024]),
+        segmentBytes: random.pick([1024, 4096, 16384]),
+        indexBytes: random.pick([128, 1024]),
         minFreeBytes: 0,
         nowUs: () => this.#nowUs,
         random: (words) => {
-          for (let index = 0; index < words.length; index++) words[index] = this.#random.bits();
+          for (let index = 0; index < words.length; index++) words[index] = random.bits();
         },
       },
     };
@@ -120,7 +125,7 @@ export class SimWorld {
     this.#start();
     const steps = this.#random.between(10, STEPS_MAX);
     for (this.#steps = 0; this.#steps < steps; this.#steps++) {
-      this.#nowUs += this.#random.below(100_000);
+      this.#nowUs += this.#random.below(200_000);
       this.#parts.trace(`step ${this.#steps} ${this.#describe()}`);
       this.#step();
       if (this.disk.isStopped) this.#die();
@@ -129,12 +134,9 @@ export class SimWorld {
   }
 
   #describe(): string {
-    const writer = this.#lane?.writer;
-    const { durability } = this.#options;
-    return writer === undefined
-      ? "no lane"
-      : `${durability} durable ${writer.durableOffset} visible ${this.#lane?.visibleOffset} next ${writer.nextOffset} ` +
-        (writer.failure?.message ?? "");
+    const lane = this.#lane;
+    if (lane === undefined) return "no lane";
+    return `${this.#options.durability} visible ${lane.visibleOffset} next ${lane.nextOffset} ${lane.trouble}`;
   }
 
   #fail(what: string): never {
@@ -143,10 +145,9 @@ export class SimWorld {
 
   #step(): void {
     const random = this.#random;
-    const lane = this.#lane;
     const choice = random.below(100);
     if (choice < 35) this.#produce();
-    else if (choice < 70) lane?.turn({ sync: random.chance(0.4), countMax: random.between(1, 20) });
+    else if (choice < 70) this.#turn({ sync: random.chance(0.4), countMax: random.between(1, 20) });
     else if (choice < 80) this.#read(random.between(1, 10));
     else if (choice < 83) this.#die();
     else if (choice < 85) this.#closeAndStart();
@@ -163,16 +164,44 @@ export class SimWorld {
     const random = this.#random;
     const index = random.below(PRODUCERS);
     const producer = this.#producers[index] as Producer;
-    for (let count = random.between(1, 8); count > 0; count--) {
-      const event = { producer: index, seq: producer.nextSeq++, payloadBytes: random.below(200) };
-      producer.unacknowledged.push(event);
-      this.#lane?.queue.push(event);
-    }
+    const events = Array.from({ length: random.between(1, 8) }, () => ({
+      producer: index,
+      seq: producer.nextSeq++,
+      payloadBytes: random.below(200),
+    }));
+    producer.unacknowledged.push(...events);
+    this.#lane?.send(events);
   }
 
-  /** The machine stops or the process is killed; then a new process starts. */
+  #turn(options: { sync: boolean; countMax: number }): void {
+    const lane = this.#lane;
+    if (lane === undefined) return;
+    if (this.#isRefused && lane.trouble === "") {
+      this.#isRefused = false;
+      this.#sendAgain(lane);
+    }
+    lane.turn(options);
+  }
+
+  /** Every producer sends what nobody acknowledged, in order. */
+  #sendAgain(lane: LaneUnderTest): void {
+    for (const producer of this.#producers) lane.send(producer.unacknowledged);
+  }
+
+  /** A thread ends, or its process, or the power goes; then life goes on. */
   #die(): void {
-    if (this.#mayFlip || this.#random.chance(0.5)) this.disk.killProcess();
+    const lane = this.#lane;
+    const choice = this.#random.below(4);
+    if (choice === 0 && lane !== undefined) {
+      this.disk.killProcess();
+      this.#reader = this.#newReader();
+      const successor = this.#tryStart(() => lane.succeed());
+      if (successor !== undefined) {
+        this.#parts.trace(`succeeded: ${this.#describe()}`);
+        return;
+      }
+    }
+    if (this.#mayFlip || choice < 2) this.disk.killProcess();
     else {
       this.disk.losePower();
       this.#parts.trace("power lost");
@@ -182,7 +211,7 @@ export class SimWorld {
 
   #closeAndStart(): void {
     try {
-      this.#lane?.writer.close();
+      this.#lane?.close();
     } catch {
       // A failed sync while closing: whatever was acknowledged before must be there all the same.
     }
@@ -190,33 +219,45 @@ export class SimWorld {
     this.#start();
   }
 
+  /** A new process: every producer connects again. */
   #start(): void {
     this.#lives++;
+    this.#isRefused = false;
     this.#reader = this.#newReader();
+    const lane = this.#tryStart(() => this.#parts.lane(this.#files, this.#options, this.#eventsOfLane()));
+    this.#parts.trace(`started: ${this.#describe()}`);
+    if (lane !== undefined) this.#sendAgain(lane);
+  }
+
+  #tryStart(start: () => LaneUnderTest | undefined): LaneUnderTest | undefined {
     this.#lane = undefined;
     try {
-      this.#lane = this.#parts.lane(this.#files, this.#options, {
-        onAppending: (event, offset, batch) => this.#onAppending(event, offset, `${this.#lives}/${batch}`),
-        onAcknowledged: (event, offset) => this.#onAcknowledged(event, offset),
-        onDamage: (damage) => {
-          this.#parts.trace(describeDamage(damage));
-          this.#damages.push(damage);
-        },
-      });
+      this.#lane = start();
     } catch (error) {
       // Only a disk that stops in the middle may keep the log from opening.
       if (!this.disk.isStopped) this.#fail(`the log does not open: ${String(error)}`);
-      return;
     }
-    this.#parts.trace(`started: ${this.#describe()}`);
-    // Every producer connects again and sends what nobody acknowledged, in order.
-    for (const producer of this.#producers) this.#lane.queue.push(...producer.unacknowledged);
+    return this.#lane;
   }
 
-  #onAppending(event: SimEvent, offset: number, batch: string): void {
-    this.#parts.trace(`appending ${idOf(event)} at ${offset}`);
-    this.#appended.set(offset, event);
-    this.#batchOf.set(offset, batch);
+  #eventsOfLane(): SimLaneEvents {
+    const life = this.#lives;
+    return {
+      onAppending: (event, offset, batch) => {
+        this.#parts.trace(`appending ${idOf(event)} at ${offset}`);
+        this.#appended.set(offset, event);
+        this.#batchOf.set(offset, `${life}/${batch}`);
+      },
+      onAcknowledged: (event, offset) => this.#onAcknowledged(event, offset),
+      onRefused: () => {
+        this.#isRefused = true;
+        this.#wasRefused = true;
+      },
+      onDamage: (damage) => {
+        this.#parts.trace(describeDamage(damage));
+        this.#damages.push(damage);
+      },
+    };
   }
 
   #onAcknowledged(event: SimEvent, offset: number): void {
@@ -251,21 +292,26 @@ export class SimWorld {
     cursor.open(batch);
     while (cursor.next()) {
       const { bytes, frameAt, offset } = cursor;
-      const payload = new TextDecoder().decode(
-        bytes.slice(payloadStart(bytes, frameAt), payloadEnd(bytes, frameAt)),
-      );
-      const event = this.#appended.get(offset);
-      if (event === undefined || payload !== payloadOf(event)) {
-        this.#fail(`offset ${offset} reads '${payload}', appended was '${event && payloadOf(event)}'`);
-      }
-      use(event, offset);
+      const payload = bytes.slice(payloadStart(bytes, frameAt), payloadEnd(bytes, frameAt));
+      use(this.#eventOf(new TextDecoder().decode(payload), offset), offset);
     }
     return batch.count;
   }
 
+  /** The event a payload was made from: one id, repeated, and the one that was appended at this offset. */
+  #eventOf(payload: string, offset: number): SimEvent {
+    const [id = "", producer, seq] = /^p(\d+)-(\d+) /.exec(payload) ?? [];
+    const appended = this.#appended.get(offset);
+    const isWhole = payload.length > 0 && payload === id.repeat(payload.length / id.length);
+    if (!isWhole || (appended !== undefined && `${idOf(appended)} ` !== id)) {
+      this.#fail(`offset ${offset} reads '${payload}', appended was '${appended && idOf(appended)}'`);
+    }
+    return { producer: Number(producer), seq: Number(seq), payloadBytes: 0 };
+  }
+
   #retain(): void {
     try {
-      this.#lane?.writer.retain({ maxBytes: this.#random.between(2000, 40_000), nowUs: this.#nowUs });
+      this.#lane?.retain(this.#random.between(2000, 40_000), this.#nowUs);
     } catch {
       // The disk refused a removal: nothing else may have changed.
     }
@@ -274,18 +320,15 @@ export class SimWorld {
   /** Side files are hints: they may vanish or hold anything. */
   #spoilSideFile(): void {
     if (this.#mayFlip) return;
+    const random = this.#random;
     const paths = this.disk.paths().filter((path) => path.endsWith(".idx") || path.endsWith(".ids"));
     if (paths.length === 0) return;
-    const path = this.#random.pick(paths);
+    const path = random.pick(paths);
     const content = this.disk.content(path);
-    const choice = this.#random.below(3);
+    const choice = random.below(3);
     if (choice === 0) this.disk.erase(path);
-    else if (choice === 1) {
-      this.disk.overwrite(path, content.slice(0, this.#random.below(content.length + 1)));
-    } else {this.disk.overwrite(
-        path,
-        content.map((byte) => this.#random.chance(0.1) ? this.#random.below(256) : byte),
-      );}
+    else if (choice === 1) this.disk.overwrite(path, content.slice(0, random.below(content.length + 1)));
+    else this.disk.overwrite(path, content.map((byte) => random.chance(0.1) ? random.below(256) : byte));
   }
 
   #flipBit(): void {
@@ -306,83 +349,35 @@ export class SimWorld {
     this.#start();
     const lane = this.#lane;
     if (lane === undefined) this.#fail("the log does not open on a healthy disk");
-    for (let turns = 0; !lane.isIdle; turns++) {
+    for (let turns = 0; !lane.isIdle || this.#isRefused; turns++) {
       if (turns > DRAIN_TURNS_MAX) this.#fail("the lane never becomes idle");
-      this.#nowUs += 1000;
-      lane.turn({ sync: true, countMax: 20 });
+      this.#nowUs += DRAIN_TURN_US;
+      this.#turn({ sync: true, countMax: 20 });
     }
-    if (lane.writer.failure !== undefined) this.#fail(`the log stays failed: ${lane.writer.failure.message}`);
-    const { firstOffset, nextOffset } = lane.writer;
-    lane.writer.close();
-    this.#judge(firstOffset, nextOffset);
+    if (lane.trouble !== "") this.#fail(`the log stays failed: ${lane.trouble}`);
+    const { firstOffset, nextOffset, answers } = lane;
+    lane.close();
+    const damagesAtEnd: LogDamage[] = [];
+    judge({
+      found: this.#readWhole(firstOffset, nextOffset, damagesAtEnd),
+      firstOffset,
+      nextOffset,
+      acknowledged: this.#acknowledged,
+      unacknowledged: this.#producers.flatMap((producer) => producer.unacknowledged),
+      answers,
+      wasSentInOrder: !this.#wasRefused,
+      batchOf: this.#batchOf,
+      flips: this.#flips,
+      damages: this.#damages,
+      damagesAtEnd,
+    }, (what) => this.#fail(what));
   }
 
-  #judge(firstOffset: number, nextOffset: number): void {
-    const offsets = new Map<string, number>();
-    const lastSeq = this.#producers.map(() => 0);
-    const isOrdered = this.#flips === 0 && !this.#damages.some((damage) => damage.kind === "lost");
-    const lostBefore = this.#damages.filter((damage) => damage.kind === "lost");
-    this.#damages = [];
-    const reader = this.#newReader();
+  #readWhole(firstOffset: number, nextOffset: number, damages: LogDamage[]): Map<number, SimEvent> {
+    const found = new Map<number, SimEvent>();
+    const reader = new LogReader(this.#files, DIRECTORY, (damage) => damages.push(damage));
     reader.seek(firstOffset);
-    let next = firstOffset;
-    const missing: number[] = [];
-    while (
-      this.#readBatch(reader, nextOffset, (event, offset) => {
-        for (; next < offset; next++) missing.push(next);
-        next = offset + 1;
-        const id = idOf(event);
-        if (offsets.has(id)) this.#fail(`'${id}' is in the log twice, at ${offsets.get(id)} and ${offset}`);
-        offsets.set(id, offset);
-        if (isOrdered && event.seq <= (lastSeq[event.producer] ?? 0)) {
-          this.#fail(`'${id}' at ${offset} comes after event ${lastSeq[event.producer]} of its producer`);
-        }
-        lastSeq[event.producer] = event.seq;
-      }) > 0
-    );
-    for (; next < nextOffset; next++) missing.push(next);
-    this.#judgeMissing(missing, lostBefore);
-    this.#judgeAcknowledged(offsets, firstOffset);
-  }
-
-  #judgeMissing(missing: readonly number[], lostBefore: readonly LogDamage[]): void {
-    const isIn = (damages: readonly LogDamage[], offset: number) =>
-      damages.some(({ fromOffset, toOffset }) => offset >= fromOffset && offset < toOffset);
-    for (const offset of missing) {
-      if (!isIn(this.#damages, offset)) this.#fail(`offset ${offset} is missing and nobody says so`);
-      if (this.#flips === 0 && !isIn(lostBefore, offset)) {
-        this.#fail(`offset ${offset} is missing without a cause`);
-      }
-    }
-    for (const damage of this.#damages) {
-      if (this.#flips === 0 && damage.kind !== "missing") {
-        this.#fail(`damage without a cause: ${JSON.stringify(damage)}`);
-      }
-    }
-  }
-
-  #judgeAcknowledged(offsets: ReadonlyMap<string, number>, firstOffset: number): void {
-    const lostBatches = new Set<string | undefined>();
-    for (const [id, offset] of this.#acknowledged) {
-      // Retention took it, and its producer was told long ago that it was safe.
-      if (offset < firstOffset) continue;
-      const found = offsets.get(id);
-      if (found === offset) continue;
-      if (this.#flips === 0 || found !== undefined) {
-        this.#fail(
-          `'${id}' was acknowledged at ${offset} and is ${found === undefined ? "gone" : `at ${found}`}`,
-        );
-      }
-      this.#parts.trace(`'${id}' of batch ${this.#batchOf.get(offset)} at ${offset} is gone`);
-      lostBatches.add(this.#batchOf.get(offset));
-    }
-    if (lostBatches.size > this.#flips) {
-      this.#fail(`${this.#flips} flipped bits destroyed acknowledged events of ${lostBatches.size} batches`);
-    }
-    for (const producer of this.#producers) {
-      if (producer.unacknowledged.length > 0) {
-        this.#fail(`${producer.unacknowledged.length} events were never acknowledged`);
-      }
-    }
+    while (this.#readBatch(reader, nextOffset, (event, offset) => found.set(offset, event)) > 0);
+    return found;
   }
 }
