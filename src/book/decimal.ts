@@ -112,8 +112,12 @@ export function parseDecimal(text: string): { mantissa: number; decimals: number
 
 /** Decimal text of mantissa / 10^scale: no exponent, no trailing zeros, `-` in front when negative. */
 export function formatScaled(mantissa: number | bigint, scale: number): string {
-  const text = formatFixed(mantissa, scale, scale);
-  if (scale === 0) return text;
+  return stripZeros(formatFixed(mantissa, scale, scale));
+}
+
+/** A decimal text without zeros behind its last digit, and without a bare point. */
+export function stripZeros(text: string): string {
+  if (!text.includes(".")) return text;
   let end = text.length;
   while (text.charCodeAt(end - 1) === ZERO) end--;
   if (text.charCodeAt(end - 1) === DOT) end--;

@@ -6,7 +6,7 @@
  *     digits  decimals as the venue wrote them, price << 8 | quantity: checksums run over the received text
  */
 
-import { formatScaled } from "./decimal.ts";
+import { formatFixed } from "./decimal.ts";
 
 /** Most levels one message may bring on one side; a longer snapshot is refused by the decoder. */
 export const MESSAGE_LEVELS_MAX = 131_072;
@@ -56,7 +56,7 @@ export class LevelColumns {
       this.qty[at] = qty * qtyFactor;
       if (Number.isSafeInteger(qty) && !Number.isSafeInteger(qty * qtyFactor)) {
         this.wideQty ??= new Map();
-        this.wideQty.set(at, formatScaled(qty, qtyScale));
+        this.wideQty.set(at, formatFixed(qty, qtyScale, (this.digits[at] as number) & 0xff));
       }
     }
   }

@@ -8,7 +8,7 @@
  * Nearly all updates touch the top, so inserting and removing moves few elements and the search starts there.
  * Invariant: key[0] < key[1] < … < key[count - 1].
  */
-import { formatFixed, formatScaled } from "./decimal.ts";
+import { formatFixed, formatScaled, stripZeros } from "./decimal.ts";
 
 /** Levels looked at one by one from the top before the search halves what is left. */
 const LINEAR_STEPS = 8;
@@ -100,7 +100,7 @@ export class BookSide {
       this.key[at] = key;
       this.qty[at] = qty * qtyFactor;
       if (Number.isSafeInteger(qty) && !Number.isSafeInteger(qty * qtyFactor)) {
-        this.#wide.set(key, formatScaled(qty, qtyScale));
+        this.#wide.set(key, formatFixed(qty, qtyScale, (this.digits[at] as number) & 0xff));
       }
     }
   }
@@ -120,7 +120,7 @@ export class BookSide {
   /** Quantity text without trailing zeros; exact also over 2^53. */
   qtyText(rank: number, scale: number): string {
     const wide = this.#wide.size > 0 ? this.#wide.get(this.key[this.count - 1 - rank] as number) : undefined;
-    return wide ?? formatScaled(this.quantity(rank), scale);
+    return wide === undefined ? formatScaled(this.quantity(rank), scale) : stripZeros(wide);
   }
 
   /** Index of the last key ≤ `key`, or -1. */

@@ -7,7 +7,7 @@
  * Prices and quantities are texts with every digit, without exponent and trailing zeros. What is absent is left out.
  * The same message always gives the same bytes, so two replays can be compared byte by byte.
  */
-import { formatScaled } from "../book/decimal.ts";
+import { formatScaled, stripZeros } from "../book/decimal.ts";
 import type { LevelColumns } from "../book/levels.ts";
 import { type Bar, barRow } from "./bar.ts";
 import type { Instrument } from "./instrument.ts";
@@ -97,7 +97,8 @@ function pushNumber(parts: string[], name: string, value: number): void {
 function levelsJson(levels: LevelColumns, { priceScale, qtyScale }: Instrument): string {
   const rows: string[] = [];
   for (let at = 0; at < levels.count; at++) {
-    const qty = levels.wideQty?.get(at) ?? formatScaled(levels.qty[at] as number, qtyScale);
+    const wide = levels.wideQty?.get(at);
+    const qty = wide === undefined ? formatScaled(levels.qty[at] as number, qtyScale) : stripZeros(wide);
     rows.push(`["${formatScaled(levels.price[at] as number, priceScale)}","${qty}"]`);
   }
   return `[${rows.join(",")}]`;

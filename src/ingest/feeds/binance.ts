@@ -8,11 +8,11 @@
  */
 import type { Instrument } from "../../market/instrument.ts";
 import { InstrumentTable } from "../../market/instrument.ts";
-import { MarketMessage } from "../../market/message.ts";
 import { BinanceScanner } from "./binance-scan.ts";
 import type { Decoder, DecodeResult, MessageSink } from "./decoder.ts";
 import { millisToUs } from "./decoder.ts";
 import { isObject, type JsonObject, numberOf, parseJson, textOf } from "./json.ts";
+import { MessageOutput } from "./message-output.ts";
 import { pushRows } from "./rows.ts";
 
 /** Trades that did not come from the order book: no price discovery, so no bars. */
@@ -36,20 +36,20 @@ export interface BinanceOptions {
 
 export class BinanceDecoder implements Decoder {
   readonly instruments: InstrumentTable;
-  readonly #message = new MarketMessage();
   readonly #scanner: BinanceScanner | undefined;
-  readonly #sink: MessageSink;
+  readonly #out: MessageOutput;
 
   constructor(sink: MessageSink, options: BinanceOptions) {
-    this.#sink = sink;
+    this.#out = new MessageOutput(sink);
     this.instruments = new InstrumentTable(options.venue, options.aliases);
-    this.#scanner = options.scan === false ? undefined : new BinanceScanner(this.instruments, this.#message);
+    this.#scanner = options.scan === false
+      ? undefined
+      : new BinanceScanner(this.instruments, this.#out.message);
   }
 
   decode(text: string, receivedUs: number): DecodeResult {
     if (this.#scanner !== undefined && this.#scanner.scan(text, receivedUs)) {
-      this.#sink(this.#message);
-      return "ok";
+      return this.#out.emit();
     }
     const root = parseJson(text);
     if (!isObject(root)) return "not_json";
@@ -60,7 +60,7 @@ export class BinanceDecoder implements Decoder {
     const root = parseJson(text);
     if (!isObject(root)) return "not_json";
     if (typeof root.lastUpdateId !== "number") return "bad_message";
-    const message = this.#message;
+    const { message } = this.#out;
     message.begin("book_snapshot", instrument, receivedUs);
     message.lastId = root.lastUpdateId;
     message.setEventTime(millisToUs(numberOf(root.T)));
@@ -77,21 +77,21 @@ export class BinanceDecoder implements Decoder {
       case "kline":
         return this.#decodeKline(event, receivedUs);
       case "serverShutdown":
-        return this.#emitText("reconnect", "serverShutdown", receivedUs);
+        return this.#out.text("reconnect", "serverShutdown", receivedUs);
       case "bookTicker":
         return this.#decodeTicker(event, receivedUs);
     }
     if (typeof event.u === "number" && event.B !== undefined) return this.#decodeTicker(event, receivedUs);
-    if ("result" in event) return this.#emitText("ack", String(event.id), receivedUs);
-    if (isObject(event.error)) return this.#emitText("error", textOf(event.error.msg), receivedUs);
-    if ("code" in event && "msg" in event) return this.#emitText("error", textOf(event.msg), receivedUs);
+    if ("result" in event) return this.#out.text("ack", String(event.id), receivedUs);
+    if (isObject(event.error)) return this.#out.text("error", textOf(event.error.msg), receivedUs);
+    if ("code" in event && "msg" in event) return this.#out.text("error", textOf(event.msg), receivedUs);
     return "ok"; // a stream nobody asked this decoder to understand
   }
 
   #decodeDepth(event: JsonObject, receivedUs: number): DecodeResult {
     const instrument = this.instruments.get(textOf(event.s));
     if (instrument === undefined) return "unknown_symbol";
-    const message = this.#message;
+    const { message } = this.#out;
     message.begin("book_delta", instrument, receivedUs);
     message.setEventTime(millisToUs(numberOf(event.T ?? event.E)));
     message.firstId = numberOf(event.U);
@@ -101,18 +101,17 @@ export class BinanceDecoder implements Decoder {
   }
 
   #finishLevels(bids: unknown, asks: unknown): DecodeResult {
-    const message = this.#message;
+    const { message } = this.#out;
     let result = pushRows(message, message.bids, bids);
     if (result === "ok") result = pushRows(message, message.asks, asks);
-    if (result === "ok") this.#sink(message);
-    return result;
+    return result === "ok" ? this.#out.emit() : result;
   }
 
   #decodeTrade(event: JsonObject, receivedUs: number): DecodeResult {
     if (OFF_BOOK.has(textOf(event.X))) return "ok";
     const instrument = this.instruments.get(textOf(event.s));
     if (instrument === undefined) return "unknown_symbol";
-    const message = this.#message;
+    const { message } = this.#out;
     message.begin("trade", instrument, receivedUs);
     message.setEventTime(millisToUs(numberOf(event.T)));
     message.price = message.priceOf(textOf(event.p));
@@ -124,14 +123,13 @@ export class BinanceDecoder implements Decoder {
       message.lastTradeId = numberOf(event.l);
     }
     if (!(message.price > 0) || !(message.qty > 0)) return "bad_number";
-    this.#sink(message);
-    return "ok";
+    return this.#out.emit();
   }
 
   #decodeTicker(event: JsonObject, receivedUs: number): DecodeResult {
     const instrument = this.instruments.get(textOf(event.s));
     if (instrument === undefined) return "unknown_symbol";
-    const message = this.#message;
+    const { message } = this.#out;
     message.begin("quote", instrument, receivedUs);
     message.setEventTime(millisToUs(numberOf(event.T)));
     message.lastId = numberOf(event.u);
@@ -140,8 +138,7 @@ export class BinanceDecoder implements Decoder {
     message.askPrice = message.priceOf(textOf(event.a));
     message.askQty = message.qtyOf(textOf(event.A));
     if (!(message.bidPrice >= 0) || !(message.askPrice >= 0)) return "bad_number";
-    this.#sink(message);
-    return "ok";
+    return this.#out.emit();
   }
 
   #decodeKline(event: JsonObject, receivedUs: number): DecodeResult {
@@ -149,7 +146,7 @@ export class BinanceDecoder implements Decoder {
     if (instrument === undefined) return "unknown_symbol";
     const kline = event.k;
     if (!isObject(kline)) return "bad_message";
-    const message = this.#message;
+    const { message } = this.#out;
     message.begin("bar", instrument, receivedUs);
     message.setEventTime(millisToUs(numberOf(event.E)));
     message.barStartUs = millisToUs(numberOf(kline.t));
@@ -165,14 +162,7 @@ export class BinanceDecoder implements Decoder {
     message.firstTradeId = numberOf(kline.f);
     message.lastTradeId = numberOf(kline.L);
     if (!(message.price > 0) || !(message.qty >= 0)) return "bad_number";
-    this.#sink(message);
-    return "ok";
-  }
-
-  #emitText(kind: "ack" | "error" | "reconnect", text: string, receivedUs: number): DecodeResult {
-    this.#message.beginText(kind, text, receivedUs);
-    this.#sink(this.#message);
-    return "ok";
+    return this.#out.emit();
   }
 }
 

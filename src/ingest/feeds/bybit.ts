@@ -4,22 +4,21 @@
  * Every snapshot replaces the book, whenever it comes; update id 1 marks a restarted service and is one too.
  */
 import { type Instrument, InstrumentTable } from "../../market/instrument.ts";
-import { MarketMessage } from "../../market/message.ts";
 import type { Decoder, DecodeResult, MessageSink } from "./decoder.ts";
 import { millisToUs } from "./decoder.ts";
 import { isArray, isObject, type JsonObject, numberOf, parseJson, textOf } from "./json.ts";
+import { MessageOutput } from "./message-output.ts";
 import { pushRows, readTrade, readTradeId } from "./rows.ts";
 
 export class BybitDecoder implements Decoder {
   readonly instruments: InstrumentTable;
-  readonly #message = new MarketMessage();
-  readonly #sink: MessageSink;
+  readonly #out: MessageOutput;
 
   constructor(
     sink: MessageSink,
     options: { venue?: string; aliases?: Readonly<Record<string, string>> } = {},
   ) {
-    this.#sink = sink;
+    this.#out = new MessageOutput(sink);
     this.instruments = new InstrumentTable(options.venue ?? "bybit", options.aliases);
   }
 
@@ -40,9 +39,9 @@ export class BybitDecoder implements Decoder {
   }
 
   #decodeAnswer(root: JsonObject, receivedUs: number): DecodeResult {
-    if (root.op === "pong" || root.ret_msg === "pong") return this.#emitText("heartbeat", "pong", receivedUs);
-    if (root.success === false) return this.#emitText("error", textOf(root.ret_msg), receivedUs);
-    return this.#emitText("ack", textOf(root.op), receivedUs);
+    if (root.op === "pong" || root.ret_msg === "pong") return this.#out.text("heartbeat", "pong", receivedUs);
+    if (root.success === false) return this.#out.text("error", textOf(root.ret_msg), receivedUs);
+    return this.#out.text("ack", textOf(root.op), receivedUs);
   }
 
   #decodeBook(root: JsonObject, receivedUs: number): DecodeResult {
@@ -50,7 +49,7 @@ export class BybitDecoder implements Decoder {
     if (!isObject(data)) return "bad_message";
     const instrument = this.instruments.get(textOf(data.s));
     if (instrument === undefined) return "unknown_symbol";
-    const message = this.#message;
+    const { message } = this.#out;
     const updateId = numberOf(data.u);
     const isSnapshot = root.type === "snapshot" || updateId === 1;
     message.begin(isSnapshot ? "book_snapshot" : "book_delta", instrument, receivedUs);
@@ -58,13 +57,12 @@ export class BybitDecoder implements Decoder {
     message.lastId = updateId;
     let result = pushRows(message, message.bids, data.b);
     if (result === "ok") result = pushRows(message, message.asks, data.a);
-    if (result === "ok") this.#sink(message);
-    return result;
+    return result === "ok" ? this.#out.emit() : result;
   }
 
   #decodeTrades(data: unknown, receivedUs: number): DecodeResult {
     if (!isArray(data)) return "bad_message";
-    const message = this.#message;
+    const { message } = this.#out;
     for (const trade of data) {
       if (!isObject(trade)) return "bad_message";
       const instrument = this.instruments.get(textOf(trade.s));
@@ -75,7 +73,7 @@ export class BybitDecoder implements Decoder {
       readTradeId(message, trade.i);
       const result = readTrade(message, trade.p, trade.v);
       if (result !== "ok") return result;
-      this.#sink(message);
+      this.#out.emit();
     }
     return "ok";
   }
@@ -89,7 +87,7 @@ export class BybitDecoder implements Decoder {
   }
 
   #emitQuote(data: JsonObject, instrument: Instrument, timeUs: number, receivedUs: number): DecodeResult {
-    const message = this.#message;
+    const { message } = this.#out;
     message.begin("quote", instrument, receivedUs);
     message.setEventTime(timeUs);
     message.bidPrice = message.priceOf(textOf(data.bid1Price));
@@ -98,13 +96,6 @@ export class BybitDecoder implements Decoder {
     message.askQty = message.qtyOf(textOf(data.ask1Size));
     message.price = message.priceOf(textOf(data.lastPrice));
     if (!(message.bidPrice >= 0) || !(message.askPrice >= 0)) return "bad_number";
-    this.#sink(message);
-    return "ok";
-  }
-
-  #emitText(kind: "ack" | "error" | "heartbeat", text: string, receivedUs: number): DecodeResult {
-    this.#message.beginText(kind, text, receivedUs);
-    this.#sink(this.#message);
-    return "ok";
+    return this.#out.emit();
   }
 }

@@ -5,23 +5,22 @@
  * something of some product is lost, which a `reconnect` message says, because only a new subscription repairs it.
  */
 import { InstrumentTable } from "../../market/instrument.ts";
-import { MarketMessage } from "../../market/message.ts";
 import type { Decoder, DecodeResult, MessageSink } from "./decoder.ts";
 import { isoToUs } from "./decoder.ts";
 import { isArray, isObject, type JsonObject, numberOf, parseJson, textOf } from "./json.ts";
+import { MessageOutput } from "./message-output.ts";
 import { readTrade, readTradeId } from "./rows.ts";
 
 export class CoinbaseAdvancedDecoder implements Decoder {
   readonly instruments: InstrumentTable;
-  readonly #message = new MarketMessage();
-  readonly #sink: MessageSink;
+  readonly #out: MessageOutput;
   #sequence = NaN;
 
   constructor(
     sink: MessageSink,
     options: { venue?: string; aliases?: Readonly<Record<string, string>> } = {},
   ) {
-    this.#sink = sink;
+    this.#out = new MessageOutput(sink);
     this.instruments = new InstrumentTable(options.venue ?? "coinbase", options.aliases);
   }
 
@@ -33,9 +32,9 @@ export class CoinbaseAdvancedDecoder implements Decoder {
   decode(text: string, receivedUs: number): DecodeResult {
     const root = parseJson(text);
     if (!isObject(root)) return "not_json";
-    if (root.type === "error") return this.#emitText("error", textOf(root.message), receivedUs);
+    if (root.type === "error") return this.#out.text("error", textOf(root.message), receivedUs);
     this.#checkSequence(numberOf(root.sequence_num), receivedUs);
-    if (root.channel === "subscriptions") return this.#emitText("ack", "subscriptions", receivedUs);
+    if (root.channel === "subscriptions") return this.#out.text("ack", "subscriptions", receivedUs);
     if (!isArray(root.events)) return "ok";
     const timeUs = isoToUs(textOf(root.timestamp));
     for (const event of root.events) {
@@ -51,7 +50,7 @@ export class CoinbaseAdvancedDecoder implements Decoder {
     const expected = this.#sequence + 1;
     this.#sequence = sequence;
     if (Number.isNaN(expected) || sequence === expected) return;
-    this.#emitText("reconnect", `sequence_num ${sequence} after ${expected - 1}`, receivedUs);
+    this.#out.text("reconnect", `sequence_num ${sequence} after ${expected - 1}`, receivedUs);
   }
 
   #decodeEvent(channel: string, event: JsonObject, timeUs: number, receivedUs: number): DecodeResult {
@@ -64,7 +63,7 @@ export class CoinbaseAdvancedDecoder implements Decoder {
       case "ticker_batch":
         return this.#decodeTickers(event, timeUs, receivedUs);
       case "heartbeats":
-        return this.#emitText("heartbeat", textOf(event.heartbeat_counter), receivedUs);
+        return this.#out.text("heartbeat", textOf(event.heartbeat_counter), receivedUs);
     }
     return "ok";
   }
@@ -73,7 +72,7 @@ export class CoinbaseAdvancedDecoder implements Decoder {
     const instrument = this.instruments.get(textOf(event.product_id));
     if (instrument === undefined) return "unknown_symbol";
     if (!isArray(event.updates)) return "bad_message";
-    const message = this.#message;
+    const { message } = this.#out;
     message.begin(event.type === "snapshot" ? "book_snapshot" : "book_delta", instrument, receivedUs);
     message.setEventTime(timeUs);
     for (const update of event.updates) {
@@ -88,14 +87,13 @@ export class CoinbaseAdvancedDecoder implements Decoder {
         return "bad_number";
       }
     }
-    this.#sink(message);
-    return "ok";
+    return this.#out.emit();
   }
 
   /** `side` is the taker's here, unlike on Coinbase Exchange. The first event repeats trades of before. */
   #decodeTrades(event: JsonObject, receivedUs: number): DecodeResult {
     if (!isArray(event.trades)) return "bad_message";
-    const message = this.#message;
+    const { message } = this.#out;
     for (const trade of event.trades) {
       if (!isObject(trade)) return "bad_message";
       const instrument = this.instruments.get(textOf(trade.product_id));
@@ -107,14 +105,14 @@ export class CoinbaseAdvancedDecoder implements Decoder {
       readTradeId(message, trade.trade_id);
       const result = readTrade(message, trade.price, trade.size);
       if (result !== "ok") return result;
-      this.#sink(message);
+      this.#out.emit();
     }
     return "ok";
   }
 
   #decodeTickers(event: JsonObject, timeUs: number, receivedUs: number): DecodeResult {
     if (!isArray(event.tickers)) return "bad_message";
-    const message = this.#message;
+    const { message } = this.#out;
     for (const ticker of event.tickers) {
       if (!isObject(ticker)) return "bad_message";
       const instrument = this.instruments.get(textOf(ticker.product_id));
@@ -127,18 +125,8 @@ export class CoinbaseAdvancedDecoder implements Decoder {
       message.askQty = message.qtyOf(textOf(ticker.best_ask_quantity));
       message.price = message.priceOf(textOf(ticker.price));
       if (!(message.bidPrice >= 0) || !(message.askPrice >= 0)) return "bad_number";
-      this.#sink(message);
+      this.#out.emit();
     }
-    return "ok";
-  }
-
-  #emitText(
-    kind: "ack" | "error" | "heartbeat" | "reconnect",
-    text: string,
-    receivedUs: number,
-  ): DecodeResult {
-    this.#message.beginText(kind, text, receivedUs);
-    this.#sink(this.#message);
     return "ok";
   }
 }

@@ -5,16 +5,15 @@
  * messages of all channels and only increases; `trade_id` is contiguous and tells lost matches.
  */
 import { type Instrument, InstrumentTable } from "../../market/instrument.ts";
-import { MarketMessage } from "../../market/message.ts";
 import type { Decoder, DecodeResult, MessageSink } from "./decoder.ts";
 import { isoToUs } from "./decoder.ts";
 import { isArray, isObject, type JsonObject, numberOf, parseJson, textOf } from "./json.ts";
+import { MessageOutput } from "./message-output.ts";
 import { pushRows, readTrade, readTradeId } from "./rows.ts";
 
 export class CoinbaseDecoder implements Decoder {
   readonly instruments: InstrumentTable;
-  readonly #message = new MarketMessage();
-  readonly #sink: MessageSink;
+  readonly #out: MessageOutput;
   /** The venue very rarely sends year 1: then the time before counts. */
   readonly #lastTimeUs = new Map<Instrument, number>();
 
@@ -22,7 +21,7 @@ export class CoinbaseDecoder implements Decoder {
     sink: MessageSink,
     options: { venue?: string; aliases?: Readonly<Record<string, string>> } = {},
   ) {
-    this.#sink = sink;
+    this.#out = new MessageOutput(sink);
     this.instruments = new InstrumentTable(options.venue ?? "coinbase", options.aliases);
   }
 
@@ -31,9 +30,9 @@ export class CoinbaseDecoder implements Decoder {
     if (!isObject(root)) return "not_json";
     switch (root.type) {
       case "subscriptions":
-        return this.#emitText("ack", "subscriptions", receivedUs);
+        return this.#out.text("ack", "subscriptions", receivedUs);
       case "error":
-        return this.#emitText("error", `${textOf(root.message)}: ${textOf(root.reason)}`, receivedUs);
+        return this.#out.text("error", `${textOf(root.message)}: ${textOf(root.reason)}`, receivedUs);
       case "snapshot":
       case "l2update":
       case "match":
@@ -49,7 +48,7 @@ export class CoinbaseDecoder implements Decoder {
   }
 
   #decodeProduct(root: JsonObject, instrument: Instrument, receivedUs: number): DecodeResult {
-    const message = this.#message;
+    const { message } = this.#out;
     let result: DecodeResult;
     switch (root.type) {
       case "snapshot":
@@ -80,14 +79,13 @@ export class CoinbaseDecoder implements Decoder {
     if (result !== "ok") return result;
     if (root.sequence !== undefined) message.lastId = numberOf(root.sequence);
     this.#setTime(textOf(root.time));
-    this.#sink(message);
-    return "ok";
+    return this.#out.emit();
   }
 
   /** `["buy"|"sell", price, size]`: the side of the book. */
   #pushChanges(changes: unknown): DecodeResult {
     if (!isArray(changes)) return "bad_message";
-    const message = this.#message;
+    const { message } = this.#out;
     for (const change of changes) {
       if (!isArray(change)) return "bad_message";
       const levels = change[0] === "buy" ? message.bids : change[0] === "sell" ? message.asks : undefined;
@@ -98,7 +96,7 @@ export class CoinbaseDecoder implements Decoder {
   }
 
   #readTicker(root: JsonObject): DecodeResult {
-    const message = this.#message;
+    const { message } = this.#out;
     message.bidPrice = message.priceOf(textOf(root.best_bid));
     message.askPrice = message.priceOf(textOf(root.best_ask));
     message.bidQty = message.qtyOf(textOf(root.best_bid_size));
@@ -109,15 +107,9 @@ export class CoinbaseDecoder implements Decoder {
 
   #setTime(text: string): void {
     if (text === "") return;
-    const message = this.#message;
+    const { message } = this.#out;
     const timeUs = isoToUs(text);
     if (timeUs > 0) this.#lastTimeUs.set(message.instrument, timeUs);
     message.setEventTime(timeUs > 0 ? timeUs : this.#lastTimeUs.get(message.instrument) ?? NaN);
-  }
-
-  #emitText(kind: "ack" | "error", text: string, receivedUs: number): DecodeResult {
-    this.#message.beginText(kind, text, receivedUs);
-    this.#sink(this.#message);
-    return "ok";
   }
 }

@@ -5,22 +5,21 @@
  * checksum in the last. Texts keep the venue's digits: its checksum runs over them.
  */
 import { type Instrument, InstrumentTable } from "../../market/instrument.ts";
-import { MarketMessage } from "../../market/message.ts";
 import type { Decoder, DecodeResult, MessageSink } from "./decoder.ts";
 import { secondsToUs } from "./decoder.ts";
 import { isArray, isObject, type JsonObject, numberOf, parseJson, textOf } from "./json.ts";
+import { MessageOutput } from "./message-output.ts";
 import { pushRows, readTrade } from "./rows.ts";
 
 export class KrakenV1Decoder implements Decoder {
   readonly instruments: InstrumentTable;
-  readonly #message = new MarketMessage();
-  readonly #sink: MessageSink;
+  readonly #out: MessageOutput;
 
   constructor(
     sink: MessageSink,
     options: { venue?: string; aliases?: Readonly<Record<string, string>> } = {},
   ) {
-    this.#sink = sink;
+    this.#out = new MessageOutput(sink);
     this.instruments = new InstrumentTable(options.venue ?? "kraken", options.aliases);
   }
 
@@ -44,21 +43,21 @@ export class KrakenV1Decoder implements Decoder {
     switch (event.event) {
       case "heartbeat":
       case "pong":
-        return this.#emitText("heartbeat", textOf(event.event), receivedUs);
+        return this.#out.text("heartbeat", textOf(event.event), receivedUs);
       case "systemStatus":
-        return this.#emitText(event.status === "online" ? "ack" : "error", textOf(event.status), receivedUs);
+        return this.#out.text(event.status === "online" ? "ack" : "error", textOf(event.status), receivedUs);
       case "subscriptionStatus":
         return event.status === "error"
-          ? this.#emitText("error", textOf(event.errorMessage), receivedUs)
-          : this.#emitText("ack", `${textOf(event.channelName)} ${textOf(event.pair)}`, receivedUs);
+          ? this.#out.text("error", textOf(event.errorMessage), receivedUs)
+          : this.#out.text("ack", `${textOf(event.channelName)} ${textOf(event.pair)}`, receivedUs);
       case "error":
-        return this.#emitText("error", textOf(event.errorMessage), receivedUs);
+        return this.#out.text("error", textOf(event.errorMessage), receivedUs);
     }
     return "ok";
   }
 
   #decodeBook(parts: readonly unknown[], instrument: Instrument, receivedUs: number): DecodeResult {
-    const message = this.#message;
+    const { message } = this.#out;
     const first = parts[0];
     const isSnapshot = isObject(first) && ("as" in first || "bs" in first);
     message.begin(isSnapshot ? "book_snapshot" : "book_delta", instrument, receivedUs);
@@ -74,13 +73,12 @@ export class KrakenV1Decoder implements Decoder {
       if (part.c !== undefined) message.checksum = numberOf(part.c);
     }
     message.setEventTime(newestUs);
-    this.#sink(message);
-    return "ok";
+    return this.#out.emit();
   }
 
   #decodeTrades(rows: unknown, instrument: Instrument, receivedUs: number): DecodeResult {
     if (!isArray(rows)) return "bad_message";
-    const message = this.#message;
+    const { message } = this.#out;
     for (const row of rows) {
       if (!isArray(row)) return "bad_message";
       message.begin("trade", instrument, receivedUs);
@@ -88,7 +86,7 @@ export class KrakenV1Decoder implements Decoder {
       message.side = row[3] === "b" ? 1 : row[3] === "s" ? -1 : 0;
       const result = readTrade(message, row[0], row[1]);
       if (result !== "ok") return result;
-      this.#sink(message);
+      this.#out.emit();
     }
     return "ok";
   }
@@ -117,7 +115,7 @@ export class KrakenV1Decoder implements Decoder {
     receivedUs: number,
     quote: { bid: [unknown, unknown]; ask: [unknown, unknown]; last?: unknown; timeUs: number },
   ): DecodeResult {
-    const message = this.#message;
+    const { message } = this.#out;
     message.begin("quote", instrument, receivedUs);
     message.setEventTime(quote.timeUs);
     message.bidPrice = message.priceOf(textOf(quote.bid[0]));
@@ -126,14 +124,7 @@ export class KrakenV1Decoder implements Decoder {
     message.askQty = message.qtyOf(textOf(quote.ask[1]));
     message.price = message.priceOf(textOf(quote.last));
     if (!(message.bidPrice >= 0) || !(message.askPrice >= 0)) return "bad_number";
-    this.#sink(message);
-    return "ok";
-  }
-
-  #emitText(kind: "ack" | "error" | "heartbeat", text: string, receivedUs: number): DecodeResult {
-    this.#message.beginText(kind, text, receivedUs);
-    this.#sink(this.#message);
-    return "ok";
+    return this.#out.emit();
   }
 }
 

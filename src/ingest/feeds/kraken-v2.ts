@@ -6,10 +6,10 @@
  * tells; until it is known, the digits received are used.
  */
 import { InstrumentTable } from "../../market/instrument.ts";
-import { MarketMessage } from "../../market/message.ts";
 import type { Decoder, DecodeResult, MessageSink } from "./decoder.ts";
 import { isoToUs } from "./decoder.ts";
 import { isArray, isObject, type JsonObject, numberOf, parseJsonKeepingDigits, textOf } from "./json.ts";
+import { MessageOutput } from "./message-output.ts";
 import { pushNamedRows, readTrade, readTradeId } from "./rows.ts";
 
 const LEVEL_NAMES = { price: "price", qty: "qty" };
@@ -21,8 +21,7 @@ export interface KrakenPrecision {
 
 export class KrakenV2Decoder implements Decoder {
   readonly instruments: InstrumentTable;
-  readonly #message = new MarketMessage();
-  readonly #sink: MessageSink;
+  readonly #out: MessageOutput;
 
   constructor(
     sink: MessageSink,
@@ -32,7 +31,7 @@ export class KrakenV2Decoder implements Decoder {
       precisions?: Readonly<Record<string, KrakenPrecision>>;
     } = {},
   ) {
-    this.#sink = sink;
+    this.#out = new MessageOutput(sink);
     this.instruments = new InstrumentTable(options.venue ?? "kraken", options.aliases);
     for (const [symbol, precision] of Object.entries(options.precisions ?? {})) {
       this.#setPrecision(symbol, precision.price_precision, precision.qty_precision);
@@ -46,9 +45,9 @@ export class KrakenV2Decoder implements Decoder {
     const isSnapshot = root.type === "snapshot";
     switch (root.channel) {
       case "heartbeat":
-        return this.#emitText("heartbeat", "heartbeat", receivedUs);
+        return this.#out.text("heartbeat", "heartbeat", receivedUs);
       case "status":
-        return this.#emitText("ack", "status", receivedUs);
+        return this.#out.text("ack", "status", receivedUs);
       case "instrument":
         return this.#learnPrecisions(root.data);
       case "book":
@@ -62,10 +61,10 @@ export class KrakenV2Decoder implements Decoder {
   }
 
   #decodeAnswer(root: JsonObject, receivedUs: number): DecodeResult {
-    if (root.method === "pong") return this.#emitText("heartbeat", "pong", receivedUs);
+    if (root.method === "pong") return this.#out.text("heartbeat", "pong", receivedUs);
     return root.success === false
-      ? this.#emitText("error", textOf(root.error), receivedUs)
-      : this.#emitText("ack", textOf(root.method), receivedUs);
+      ? this.#out.text("error", textOf(root.error), receivedUs)
+      : this.#out.text("ack", textOf(root.method), receivedUs);
   }
 
   #each(data: unknown, decodeEntry: (entry: JsonObject) => DecodeResult): DecodeResult {
@@ -80,34 +79,32 @@ export class KrakenV2Decoder implements Decoder {
   #decodeBook(entry: JsonObject, isSnapshot: boolean, receivedUs: number): DecodeResult {
     const instrument = this.instruments.get(textOf(entry.symbol));
     if (instrument === undefined) return "unknown_symbol";
-    const message = this.#message;
+    const { message } = this.#out;
     message.begin(isSnapshot ? "book_snapshot" : "book_delta", instrument, receivedUs);
     message.setEventTime(isoToUs(textOf(entry.timestamp)));
     message.checksum = numberOf(entry.checksum);
     let result = pushNamedRows(message, message.bids, entry.bids, LEVEL_NAMES);
     if (result === "ok") result = pushNamedRows(message, message.asks, entry.asks, LEVEL_NAMES);
-    if (result === "ok") this.#sink(message);
-    return result;
+    return result === "ok" ? this.#out.emit() : result;
   }
 
   #decodeTrade(entry: JsonObject, isSnapshot: boolean, receivedUs: number): DecodeResult {
     const instrument = this.instruments.get(textOf(entry.symbol));
     if (instrument === undefined) return "unknown_symbol";
-    const message = this.#message;
+    const { message } = this.#out;
     message.begin("trade", instrument, receivedUs);
     message.historic = isSnapshot;
     message.setEventTime(isoToUs(textOf(entry.timestamp)));
     message.side = entry.side === "buy" ? 1 : entry.side === "sell" ? -1 : 0;
     readTradeId(message, entry.trade_id);
     const result = readTrade(message, entry.price, entry.qty);
-    if (result === "ok") this.#sink(message);
-    return result;
+    return result === "ok" ? this.#out.emit() : result;
   }
 
   #decodeTicker(entry: JsonObject, receivedUs: number): DecodeResult {
     const instrument = this.instruments.get(textOf(entry.symbol));
     if (instrument === undefined) return "unknown_symbol";
-    const message = this.#message;
+    const { message } = this.#out;
     message.begin("quote", instrument, receivedUs);
     message.setEventTime(isoToUs(textOf(entry.timestamp)));
     message.bidPrice = message.priceOf(textOf(entry.bid));
@@ -116,8 +113,7 @@ export class KrakenV2Decoder implements Decoder {
     message.askQty = message.qtyOf(textOf(entry.ask_qty));
     message.price = message.priceOf(textOf(entry.last));
     if (!(message.bidPrice >= 0) || !(message.askPrice >= 0)) return "bad_number";
-    this.#sink(message);
-    return "ok";
+    return this.#out.emit();
   }
 
   #learnPrecisions(data: unknown): DecodeResult {
@@ -134,11 +130,5 @@ export class KrakenV2Decoder implements Decoder {
     if (instrument === undefined) return;
     if (Number.isInteger(pricePrecision)) instrument.pricePrecision = pricePrecision;
     if (Number.isInteger(qtyPrecision)) instrument.qtyPrecision = qtyPrecision;
-  }
-
-  #emitText(kind: "ack" | "error" | "heartbeat", text: string, receivedUs: number): DecodeResult {
-    this.#message.beginText(kind, text, receivedUs);
-    this.#sink(this.#message);
-    return "ok";
   }
 }

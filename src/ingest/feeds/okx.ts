@@ -5,10 +5,10 @@
  * `pong`, not JSON.
  */
 import { type Instrument, InstrumentTable } from "../../market/instrument.ts";
-import { MarketMessage } from "../../market/message.ts";
 import type { Decoder, DecodeResult, MessageSink } from "./decoder.ts";
 import { millisToUs } from "./decoder.ts";
 import { isArray, isObject, type JsonObject, numberOf, parseJson, textOf } from "./json.ts";
+import { MessageOutput } from "./message-output.ts";
 import { pushRows, readTrade, readTradeId } from "./rows.ts";
 
 /** Channels whose every message is a whole book. */
@@ -16,26 +16,25 @@ const SNAPSHOT_CHANNELS = new Set(["books5", "bbo-tbt"]);
 
 export class OkxDecoder implements Decoder {
   readonly instruments: InstrumentTable;
-  readonly #message = new MarketMessage();
-  readonly #sink: MessageSink;
+  readonly #out: MessageOutput;
 
   constructor(
     sink: MessageSink,
     options: { venue?: string; aliases?: Readonly<Record<string, string>> } = {},
   ) {
-    this.#sink = sink;
+    this.#out = new MessageOutput(sink);
     this.instruments = new InstrumentTable(options.venue ?? "okx", options.aliases);
   }
 
   decode(text: string, receivedUs: number): DecodeResult {
-    if (text === "pong") return this.#emitText("heartbeat", "pong", receivedUs);
+    if (text === "pong") return this.#out.text("heartbeat", "pong", receivedUs);
     const root = parseJson(text);
     if (!isObject(root)) return "not_json";
     const arg = isObject(root.arg) ? root.arg : {};
     const channel = textOf(arg.channel);
-    if (root.event === "error") return this.#emitText("error", textOf(root.msg), receivedUs);
+    if (root.event === "error") return this.#out.text("error", textOf(root.msg), receivedUs);
     if (root.event !== undefined) {
-      return this.#emitText("ack", `${channel} ${textOf(arg.instId)}`, receivedUs);
+      return this.#out.text("ack", `${channel} ${textOf(arg.instId)}`, receivedUs);
     }
     if (!isArray(root.data)) return "bad_message";
     for (const entry of root.data) {
@@ -60,7 +59,7 @@ export class OkxDecoder implements Decoder {
     instrument: Instrument,
     { isSnapshot, receivedUs }: { isSnapshot: boolean; receivedUs: number },
   ): DecodeResult {
-    const message = this.#message;
+    const { message } = this.#out;
     message.begin(isSnapshot ? "book_snapshot" : "book_delta", instrument, receivedUs);
     message.setEventTime(millisToUs(numberOf(entry.ts)));
     message.lastId = numberOf(entry.seqId);
@@ -69,23 +68,21 @@ export class OkxDecoder implements Decoder {
     message.checksum = checksum === 0 ? NaN : checksum;
     let result = pushRows(message, message.bids, entry.bids);
     if (result === "ok") result = pushRows(message, message.asks, entry.asks);
-    if (result === "ok") this.#sink(message);
-    return result;
+    return result === "ok" ? this.#out.emit() : result;
   }
 
   #decodeTrade(entry: JsonObject, instrument: Instrument, receivedUs: number): DecodeResult {
-    const message = this.#message;
+    const { message } = this.#out;
     message.begin("trade", instrument, receivedUs);
     message.setEventTime(millisToUs(numberOf(entry.ts)));
     message.side = entry.side === "buy" ? 1 : entry.side === "sell" ? -1 : 0;
     readTradeId(message, entry.tradeId);
     const result = readTrade(message, entry.px, entry.sz);
-    if (result === "ok") this.#sink(message);
-    return result;
+    return result === "ok" ? this.#out.emit() : result;
   }
 
   #decodeTicker(entry: JsonObject, instrument: Instrument, receivedUs: number): DecodeResult {
-    const message = this.#message;
+    const { message } = this.#out;
     message.begin("quote", instrument, receivedUs);
     message.setEventTime(millisToUs(numberOf(entry.ts)));
     message.bidPrice = message.priceOf(textOf(entry.bidPx));
@@ -94,13 +91,6 @@ export class OkxDecoder implements Decoder {
     message.askQty = message.qtyOf(textOf(entry.askSz));
     message.price = message.priceOf(textOf(entry.last));
     if (!(message.bidPrice >= 0) || !(message.askPrice >= 0)) return "bad_number";
-    this.#sink(message);
-    return "ok";
-  }
-
-  #emitText(kind: "ack" | "error" | "heartbeat", text: string, receivedUs: number): DecodeResult {
-    this.#message.beginText(kind, text, receivedUs);
-    this.#sink(this.#message);
-    return "ok";
+    return this.#out.emit();
   }
 }

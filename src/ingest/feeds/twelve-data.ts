@@ -5,20 +5,19 @@
  * that has only a last price. Times are whole seconds.
  */
 import { InstrumentTable } from "../../market/instrument.ts";
-import { MarketMessage } from "../../market/message.ts";
 import type { Decoder, DecodeResult, MessageSink } from "./decoder.ts";
 import { isArray, isObject, type JsonObject, numberOf, parseJsonKeepingDigits, textOf } from "./json.ts";
+import { MessageOutput } from "./message-output.ts";
 
 export class TwelveDataDecoder implements Decoder {
   readonly instruments: InstrumentTable;
-  readonly #message = new MarketMessage();
-  readonly #sink: MessageSink;
+  readonly #out: MessageOutput;
 
   constructor(
     sink: MessageSink,
     options: { venue?: string; aliases?: Readonly<Record<string, string>> } = {},
   ) {
-    this.#sink = sink;
+    this.#out = new MessageOutput(sink);
     this.instruments = new InstrumentTable(options.venue ?? "twelvedata", options.aliases);
   }
 
@@ -29,7 +28,7 @@ export class TwelveDataDecoder implements Decoder {
       case "price":
         return this.#decodePrice(root, receivedUs);
       case "heartbeat":
-        return this.#emitText("heartbeat", textOf(root.status), receivedUs);
+        return this.#out.text("heartbeat", textOf(root.status), receivedUs);
       case "subscribe-status":
         return this.#decodeStatus(root, receivedUs);
     }
@@ -40,9 +39,9 @@ export class TwelveDataDecoder implements Decoder {
   #decodeStatus(root: JsonObject, receivedUs: number): DecodeResult {
     const accepted = symbolsOf(root.success);
     const refused = symbolsOf(root.fails);
-    if (accepted !== "") this.#emitText("ack", accepted, receivedUs);
+    if (accepted !== "") this.#out.text("ack", accepted, receivedUs);
     if (refused !== "" || root.status === "error") {
-      this.#emitText("error", `not subscribed: ${refused}`, receivedUs);
+      this.#out.text("error", `not subscribed: ${refused}`, receivedUs);
     }
     return "ok";
   }
@@ -50,7 +49,7 @@ export class TwelveDataDecoder implements Decoder {
   #decodePrice(root: JsonObject, receivedUs: number): DecodeResult {
     const instrument = this.instruments.get(textOf(root.symbol));
     if (instrument === undefined) return "unknown_symbol";
-    const message = this.#message;
+    const { message } = this.#out;
     message.begin("quote", instrument, receivedUs);
     message.setEventTime(numberOf(root.timestamp) * 1_000_000);
     message.price = message.priceOf(textOf(root.price));
@@ -60,14 +59,7 @@ export class TwelveDataDecoder implements Decoder {
       message.askPrice = message.priceOf(textOf(root.ask));
       if (!(message.bidPrice > 0) || !(message.askPrice > 0)) return "bad_number";
     }
-    this.#sink(message);
-    return "ok";
-  }
-
-  #emitText(kind: "ack" | "error" | "heartbeat", text: string, receivedUs: number): DecodeResult {
-    this.#message.beginText(kind, text, receivedUs);
-    this.#sink(this.#message);
-    return "ok";
+    return this.#out.emit();
   }
 }
 
