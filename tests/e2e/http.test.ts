@@ -107,7 +107,8 @@ test(
         headers: { "content-type": "application/x-ndjson" },
       });
     }
-    expect(await server.stop()).toBe(0);
+    const status = await server.stop();
+  expect([status, status === 0 ? "" : server.log]).toEqual([0, ""]);
     expect(await closed).toBe(1001);
     const again = await start({ folder: server.folder });
     expect(await readAll(again, "e2e")).toEqual(numbers(4 * LINES));
