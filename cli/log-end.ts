@@ -52,6 +52,14 @@ export async function findLogEnd(plan: ReadPlan): Promise<LogEnd> {
   return new LogEnd(pending);
 }
 
+/**
+ * Marks as read what the plan's durable consumer has confirmed meanwhile, by this reader or the one before it, whose
+ * last confirmation may reach the store after we have asked for the end.
+ */
+export async function noteConfirmed(plan: ReadPlan, end: LogEnd): Promise<void> {
+  for (const [shard, offset] of Object.entries(await storedOffsets(plan) ?? {})) end.reached(shard, offset);
+}
+
 async function startOffset(plan: ReadPlan, shard: string, next: number): Promise<number> {
   const { from } = plan;
   if (from === "earliest") return 0;

@@ -10,7 +10,8 @@ import { topicLength, topicStart } from "../src/event/ext.ts";
 import { compilePatterns, patternProblem, type TopicMatcher } from "../src/event/topic.ts";
 import { type CommandContext, wholeNumber } from "./command.ts";
 import { EVENT_FORMATS, type EventFormat, EventPrinter } from "./event-printer.ts";
-import { findLogEnd, type LogEnd } from "./log-end.ts";
+import { findLogEnd, type LogEnd, noteConfirmed } from "./log-end.ts";
+import type { Output } from "./output.ts";
 import { addAddressOptions, addHttpPortOption, TCP_PORT_DEFAULT } from "./server-options.ts";
 import { parseStartAt } from "./start-at.ts";
 
@@ -38,8 +39,10 @@ Examples:
   $ esc tail 'orders.>' --consumer billing --from earliest
   $ esc tail '>' --lane dlq --from earliest`;
 
-/** With --until-end: a shard that stays silent this long although its end was not reached is given up. */
-const SILENCE_MS_MAX = 5_000;
+/** With --until-end: how often to look whether anything still comes. */
+const SILENCE_LOOK_MS = 250;
+/** A shard that stays silent for so many looks although its end was not reached is given up. */
+const SILENT_LOOKS_MAX = 20;
 
 /** Registers `esc tail`. */
 export function register(program: Command, context: CommandContext): void {
@@ -99,7 +102,8 @@ async function tail(
     onRefused: (refusal) => refused.resolve(refusalError(refusal)),
   });
   try {
-    const end = options.untilEnd === true ? await findLogEnd({ ...options, lanes }) : undefined;
+    const plan = { ...options, lanes };
+    const end = options.untilEnd === true ? await findLogEnd(plan) : undefined;
     const reader = new Reader(new EventPrinter(options.format ?? (output.json ? "json" : "text"), output), {
       limit: options.limit,
       end,
@@ -113,7 +117,7 @@ async function tail(
     );
     const silence = end === undefined
       ? undefined
-      : setInterval(() => reader.judgeSilence(context), SILENCE_MS_MAX);
+      : setInterval(() => void reader.judgeSilence(() => noteConfirmed(plan, end), output), SILENCE_LOOK_MS);
     const interrupted = new Promise<void>((resolve) => {
       context.interrupted().addEventListener("abort", () => resolve());
     });
@@ -140,7 +144,7 @@ class Reader {
   readonly #finish: () => void;
   #printedCount = 0;
   #hasFinished = false;
-  #isSilent = false;
+  #silentLooks = 0;
 
   constructor(printer: EventPrinter, options: ReaderOptions) {
     this.#printer = printer;
@@ -157,7 +161,7 @@ class Reader {
   /** Handles one EVENTS frame. Steps over nothing that it does not print, once the limit is reached. */
   read(events: EventCursor): void {
     const { limit, end, matcher } = this.#options;
-    this.#isSilent = false;
+    this.#silentLooks = 0;
     while (!this.#hasFinished && events.next()) {
       const topicAt = topicStart(events.frameAt);
       const isWanted = matcher?.matches(events.bytes, topicAt, topicLength(events.bytes, events.frameAt)) ??
@@ -171,13 +175,19 @@ class Reader {
     if (end?.isReached === true) this.#finish();
   }
 
-  /** Called at intervals: gives up when nothing came since the last time. */
-  judgeSilence({ output }: CommandContext): void {
-    if (this.#isSilent && !this.#hasFinished) {
-      output.note("stopped before the end of a shard: it has sent nothing for a while");
-      this.#finish();
-    }
-    this.#isSilent = true;
+  /**
+   * Called at intervals while the end is awaited: gives up when nothing has come for many of them.
+   *
+   * @param noteConfirmed Finds out what need not come because the consumer has it already.
+   */
+  async judgeSilence(noteConfirmed: () => Promise<void>, output: Output): Promise<void> {
+    this.#silentLooks++;
+    if (this.#silentLooks < 2 || this.#hasFinished) return;
+    await noteConfirmed();
+    if (this.#options.end?.isReached === true) this.#finish();
+    if (this.#silentLooks < SILENT_LOOKS_MAX || this.#hasFinished) return;
+    output.note("stopped before the end of a shard: it has sent nothing for a while");
+    this.#finish();
   }
 }
 
