@@ -224,6 +224,16 @@ test("Bitstamp: every book gives the expected series by its mapping alone, over 
   expect(session.tradeCount).toBeGreaterThan(0);
 }, 20_000);
 
+test("Binance: a lost trade is told, a doubled one is dropped", async () => {
+  const lines = await linesOf("binance-coinm/btcusd_perp_first3000.gz");
+  const trades = updatesOf(lines, (text) => text.includes('"e":"trade"'), 100);
+  const session = new Session("binance", "binance-coinm", ["BTCUSD_PERP"], lines, {
+    faults: [{ at: trades[3] ?? NaN, kind: "lose" }, { at: trades[6] ?? NaN, kind: "duplicate" }],
+  });
+  await session.settle(["BTCUSD_PERP"]);
+  expect([session.missingTrades, session.feed.repeatCount, session.faults]).toEqual([1, 1, []]);
+}, 20_000);
+
 /** Indices of book updates behind the join. */
 function updatesOf(
   lines: readonly SimulatedLine[],

@@ -189,12 +189,14 @@ export class Feed implements LineListener, BookFeedListener {
   }
 
   #takeTrade(message: MarketMessage): void {
-    const verdict = this.#continuityOf(message.instrument).check(message);
-    if (verdict.isRepeat) {
-      this.repeatCount++;
-      return;
+    if (this.#venue.tradesContiguous) {
+      const verdict = this.#continuityOf(message.instrument).check(message);
+      if (verdict.isRepeat) {
+        this.repeatCount++;
+        return;
+      }
+      if (verdict.missing > 0) this.#listener.onTradesMissing(message.instrument, verdict.missing);
     }
-    if (verdict.missing > 0) this.#listener.onTradesMissing(message.instrument, verdict.missing);
     if (!message.historic) this.#listener.onMessage(message);
   }
 

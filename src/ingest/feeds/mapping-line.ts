@@ -45,6 +45,7 @@ export function mappedVenue(name: string, spec: MappingSpec, line: MappedLine): 
     name,
     url: line.url,
     book: mappedBookOptions(spec),
+    tradesContiguous: spec.trade_ids === "contiguous",
     makeDecoder: (sink) => new MappingDecoder(sink, name, spec),
     subscribe: ({ symbols, channels }) => subscriptions(line, symbols, channels),
     resubscribe: (symbol) => line.resubscribe.map((one) => JSON.stringify(fill(one, [symbol]))),

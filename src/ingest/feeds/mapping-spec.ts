@@ -128,6 +128,8 @@ const mapping = z.strictObject({
   aliases: z.record(z.string(), z.string()).default({}),
   precisions: z.record(z.string(), z.strictObject({ price: z.number().int(), qty: z.number().int() }))
     .default({}),
+  /** Whether the venue numbers trades without holes: then holes are told as lost trades, and repeats dropped. */
+  trade_ids: z.enum(["contiguous", "any"]).default("any"),
   messages: z.array(message).min(1).max(64),
   book: z.strictObject({
     sequence: rules.default("none"),

@@ -27,6 +27,8 @@ export interface Venue {
   readonly name: string;
   readonly url: string;
   readonly book: BookFeedOptions;
+  /** Trades are numbered without holes per instrument, so that a hole means loss and a repeat can be told. */
+  readonly tradesContiguous: boolean;
   makeDecoder(sink: MessageSink): Decoder;
   /** Messages that subscribe, batched as the venue allows. */
   subscribe(wanted: Wanted): string[];
@@ -70,6 +72,7 @@ function binance(
     name,
     url: options.url,
     book: { rule: SEQUENCE_RULES[options.rule] },
+    tradesContiguous: true,
     makeDecoder: (sink) => new BinanceDecoder(sink, { venue: name }),
     subscribe({ symbols, channels }) {
       const streams = symbols.flatMap((symbol) =>
@@ -100,6 +103,7 @@ function krakenV1(depth: 10 | 25 | 100 | 500 | 1000): Venue {
     name: "kraken",
     url: "wss://ws.kraken.com",
     book: { rule: SEQUENCE_RULES.none, checksum: "kraken", depth },
+    tradesContiguous: false,
     makeDecoder: (sink) => new KrakenV1Decoder(sink),
     subscribe: ({ symbols, channels }) =>
       channels.map((channel) =>
@@ -124,6 +128,7 @@ function krakenV2(depth: 10 | 25 | 100 | 500 | 1000): Venue {
     name: "kraken",
     url: "wss://ws.kraken.com/v2",
     book: { rule: SEQUENCE_RULES.none, checksum: "kraken", depth },
+    tradesContiguous: true,
     makeDecoder: (sink) => new KrakenV2Decoder(sink),
     // The instrument channel tells the precisions the checksums run over.
     subscribe: ({ symbols, channels }) => [
@@ -147,6 +152,7 @@ function coinbase(): Venue {
     name: "coinbase",
     url: "wss://ws-feed.exchange.coinbase.com",
     book: { rule: SEQUENCE_RULES.none },
+    tradesContiguous: true,
     makeDecoder: (sink) => new CoinbaseDecoder(sink),
     subscribe: ({ symbols, channels }) => [
       message("subscribe", symbols, [...channels.map((channel) => names[channel]), "heartbeat"]),
@@ -166,6 +172,7 @@ function coinbaseAdvanced(): Venue {
     name: "coinbase",
     url: "wss://advanced-trade-ws.coinbase.com",
     book: { rule: SEQUENCE_RULES.none },
+    tradesContiguous: true,
     makeDecoder: (sink) => new CoinbaseAdvancedDecoder(sink),
     subscribe: ({ symbols, channels }) =>
       [...channels.map((channel) => names[channel]), "heartbeats"].map((channel) =>
@@ -184,6 +191,7 @@ function okx(): Venue {
     name: "okx",
     url: "wss://ws.okx.com:8443/ws/v5/public",
     book: { rule: SEQUENCE_RULES.chained, checksum: "okx" },
+    tradesContiguous: false, // one message may stand for several fills
     makeDecoder: (sink) => new OkxDecoder(sink),
     subscribe({ symbols, channels }) {
       const args = symbols.flatMap((instId) =>
@@ -205,6 +213,7 @@ function bybit(kind: "spot" | "linear" | "inverse"): Venue {
     name: kind === "spot" ? "bybit" : `bybit-${kind}`,
     url: `wss://stream.bybit.com/v5/public/${kind}`,
     book: { rule: SEQUENCE_RULES.contiguous },
+    tradesContiguous: false,
     makeDecoder: (sink) => new BybitDecoder(sink, { venue: kind === "spot" ? "bybit" : `bybit-${kind}` }),
     subscribe({ symbols, channels }) {
       const args = symbols.flatMap((symbol) => channels.map((channel) => `${names[channel]}.${symbol}`));
@@ -225,6 +234,7 @@ function twelveData(apiKey: string): Venue {
     name: "twelvedata",
     url: `wss://ws.twelvedata.com/v1/quotes/price?apikey=${encodeURIComponent(apiKey)}`,
     book: { rule: SEQUENCE_RULES.none },
+    tradesContiguous: false,
     makeDecoder: (sink) => new TwelveDataDecoder(sink),
     subscribe: (
       { symbols },
