@@ -5,6 +5,7 @@ import { powerOfTwo, resolveLanes } from "./lanes.ts";
 import { checkListeners } from "./listeners.ts";
 import type { Report } from "./problems.ts";
 import type { CheckedFile } from "./schema.ts";
+import { authConfig, checkSecurity, limitsConfig, tlsConfig } from "./security.ts";
 import { cacheConfig, checkStore, storeConfig } from "./store.ts";
 import type { TopicLine } from "./topics-file.ts";
 import { resolveTopics } from "./topics.ts";
@@ -14,7 +15,11 @@ const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 const QUEUE_FRAMES_MIN = 4;
 
 /** Makes the configuration; what does not fit together goes to `report`, and the result is then void. */
-export function buildConfig(file: CheckedFile, fileTopics: readonly TopicLine[], report: Report): Config {
+export function buildConfig(
+  file: CheckedFile,
+  { fileTopics, readText }: { fileTopics: readonly TopicLine[]; readText: (path: string) => string },
+  report: Report,
+): Config {
   const { ingestion, control, numa } = file;
   const lanes = resolveLanes(file.lanes, { routerShards: file.router.shards }, report);
   const config: Config = {
@@ -64,7 +69,9 @@ export function buildConfig(file: CheckedFile, fileTopics: readonly TopicLine[],
     },
     store: storeConfig(file.store),
     cache: cacheConfig(file.cache),
-    auth: file.auth,
+    auth: authConfig(file.auth, readText, report),
+    tls: tlsConfig(file.tls, readText, report),
+    limits: limitsConfig(file.limits),
     control: {
       healthCheckIntervalMs: control.health_check_interval_sec,
       thresholds: {
@@ -144,6 +151,7 @@ function fileSources(file: CheckedFile["ingestion"]["file"], report: Report): Fi
 function checkTogether(config: Config, report: Report): void {
   checkListeners(config, report);
   checkStore(config, report);
+  checkSecurity(config, report);
   const { ingestion, router, log } = config;
   if (router.pressureHigh > router.pressureCritical) {
     report(["router", "pressure_high"], "router.pressure_high must not be above router.pressure_critical");
@@ -163,8 +171,5 @@ function checkTogether(config: Config, report: Report): void {
   }
   if (log.segmentBytes < log.batchBytes) {
     report(["log", "segment_bytes"], "log.segment_bytes must not be below log.batch_bytes");
-  }
-  if (config.auth.enabled) {
-    report(["auth", "enabled"], "auth is not available in this version; without it, listen on loopback only");
   }
 }

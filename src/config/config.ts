@@ -6,6 +6,8 @@
  * docs/configuration.md describes the keys as users write them; `load.ts` makes this from a file.
  */
 
+import type { AuthOptions } from "../auth/authenticator.ts";
+
 export interface Config {
   readonly appName: string;
   readonly version: string;
@@ -29,6 +31,8 @@ export interface Config {
   readonly store: StoreConfig;
   readonly cache: CacheConfig;
   readonly auth: AuthConfig;
+  readonly tls: TlsConfig;
+  readonly limits: LimitsConfig;
   readonly control: ControlConfig;
   readonly numa: NumaConfig;
   readonly logging: LoggingConfig;
@@ -205,8 +209,39 @@ export interface CacheConfig {
   readonly channel: string;
 }
 
-export interface AuthConfig {
+export interface AuthConfig extends AuthOptions {
   readonly enabled: boolean;
+  /** File of `jwt.jwks`, as given. */
+  readonly jwksFile: string | null;
+  /** Who may send datagrams, and to which topics, while auth is on. */
+  readonly udp: { readonly sources: readonly string[]; readonly publish: readonly string[] };
+}
+
+/** Whether a listener asks clients for a certificate. */
+export type ClientAuth = "none" | "optional" | "require";
+
+export interface TlsConfig {
+  readonly enabled: boolean;
+  /** Paths as given, and what the files hold; set while `enabled`. */
+  readonly certFile: string | null;
+  readonly keyFile: string | null;
+  readonly caFile: string | null;
+  readonly cert: string | null;
+  readonly key: string | null;
+  readonly ca: string | null;
+  readonly clientAuth: ClientAuth;
+  readonly tcp: boolean;
+  readonly http: boolean;
+}
+
+/** `null`: no limit. */
+export interface LimitsConfig {
+  readonly connectionsPerAddress: number | null;
+  readonly connectsPerSecond: number | null;
+  readonly eventsPerSecond: number | null;
+  readonly bytesPerSecond: number | null;
+  readonly loginTimeoutMs: number;
+  readonly subscriberBufferBytes: number;
 }
 
 export interface ControlConfig {

@@ -11,6 +11,7 @@ import type {
   StoreConfig,
   TopicRule,
 } from "./config.ts";
+import { securityDocument } from "./security-document.ts";
 import { formatDuration, formatSize } from "./units.ts";
 
 export type DocumentValue = string | number | boolean | readonly DocumentValue[] | Document;
@@ -81,7 +82,7 @@ export function toDocument(config: Config): Document {
       max_bytes: formatSize(config.cache.maxBytes),
       channel: config.cache.channel,
     },
-    auth: { enabled: config.auth.enabled },
+    ...securityDocument(config),
     control: {
       health_check_interval_sec: formatDuration(control.healthCheckIntervalMs),
       thresholds: {

@@ -76,6 +76,19 @@ export function optionalCount(about: About, min: number, max: number) {
   return countLeaf(about, min, max).optional();
 }
 
+/** A whole number from `min` to `max`, or `null` for `none`: no limit. */
+export function limit(about: About, fallback: string, min: number, max: number) {
+  const spec = {
+    expects: `a whole number from ${min} to ${max} or none`,
+    json: { type: ["integer", "string"], minimum: min, maximum: max, pattern: "^[0-9]+$|^none$|\\$\\{" },
+  };
+  return leaf<number | null>(about, spec, (value) => {
+    if (isNone(value)) return null;
+    const number = /^\d+$/.test(value) ? Number(value) : NaN;
+    return number >= min && number <= max ? number : undefined;
+  }).prefault(fallback);
+}
+
 function countLeaf(about: About, min: number, max: number) {
   const expects = `a whole number from ${min} to ${max}`;
   return leaf(about, { expects, json: { type: "integer", minimum: min, maximum: max } }, (value) => {
@@ -181,7 +194,7 @@ export function choice<const W extends string>(
   return leaf<W>(about, spec, (value) => {
     const lower = value.toLowerCase();
     const alias = Object.hasOwn(aliases, lower) ? aliases[lower] : undefined;
-    return words.find((word) => word === lower) ?? alias;
+    return words.find((word) => word.toLowerCase() === lower) ?? alias;
   }).prefault(fallback);
 }
 

@@ -98,7 +98,8 @@ export function loadConfig(text: string, source: ConfigSource): LoadedConfig {
         report(["topics_file"], `cannot read topics_file: ${reason}`);
       }
     }
-    config = buildConfig(checked, topicsFile.topics, report);
+    const readText = (path: string) => source.readText(path);
+    config = buildConfig(checked, { fileTopics: topicsFile.topics, readText }, report);
   }
   if (problems.length > 0 || config === undefined || checked === undefined) {
     throw new ConfigError(file, inOrder(problems));

@@ -11,6 +11,13 @@ export const LIVE_KEYS = [
   "logging.level.>",
   "dedup.window.>",
   "control.>",
+  "auth.tokens.>",
+  "auth.certificates.>",
+  "auth.jwt.>",
+  "auth.udp.>",
+  "tls.cert_file.>",
+  "tls.key_file.>",
+  "tls.ca_file.>",
 ] as const;
 
 /** A key whose value differs. Absent on one side: `undefined`. */

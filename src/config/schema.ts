@@ -21,6 +21,7 @@ import {
   storageSection,
   threadsPoolSection,
 } from "./schema-original.ts";
+import { authSection, limitsSection, tlsSection } from "./schema-security.ts";
 import { cacheSection, storeSection } from "./schema-store.ts";
 
 const data = section("Where esc keeps its files", {
@@ -39,10 +40,6 @@ const log = section("Log files of the shards", {
   min_free: size("Free disk space below which the log takes nothing more", "128MiB"),
   max_total_bytes: optionalSize("Size of all logs together; the oldest segments go first", "none", 1_048_576),
   batch_bytes: size("Most that one write and fsync covers; a larger frame goes alone", "1MiB", 4096, 2 ** 28),
-});
-
-const auth = section("Tokens and permissions", {
-  enabled: flag("Ask clients for a token; not available in this version", false),
 });
 
 const control = section({ description: "Health checks and what follows from them", "x-effect": "none" }, {
@@ -93,7 +90,9 @@ export const configSchema = section("Configuration of esc", {
   log: log.prefault({}),
   store: storeSection.prefault({}),
   cache: cacheSection.prefault({}),
-  auth: auth.prefault({}),
+  auth: authSection.prefault({}),
+  tls: tlsSection.prefault({}),
+  limits: limitsSection.prefault({}),
   control: control.prefault({}),
   logging: logging.prefault({}),
   numa: numaSection.prefault({}),

@@ -272,9 +272,9 @@ describe("keys that decide together", () => {
     );
   });
 
-  test("auth is refused while there is none, instead of being ignored", () => {
+  test("auth that nobody can pass is refused", () => {
     expect(problemsOf("auth: {enabled: true}")).toEqual([
-      "1:17: auth is not available in this version; without it, listen on loopback only",
+      "1:17: auth is on, and nobody could get in: auth needs tokens, certificates or jwt",
     ]);
   });
 
