@@ -97,15 +97,18 @@ export class PostgresServer {
       ...this.#settings,
     ];
     const args = ["-D", this.data, ...settings.flatMap((setting) => ["-c", setting])];
-    this.#process = Bun.spawn(asUser([join(programs() ?? "", "postgres"), ...args]), {
-      stdout: "ignore",
-      stderr: Bun.file(join(this.folder, "log")),
-      cwd: this.folder,
-    });
+    const command = asUser([join(programs() ?? "", "postgres"), ...args]);
     const deadlineMs = Date.now() + START_MS_MAX;
+    const logPath = join(this.folder, "log");
+    const spawn = () => Bun.spawn(command, { stdout: "ignore", stderr: Bun.file(logPath), cwd: this.folder });
+    this.#process = spawn();
     while (!this.#answers()) {
-      if (Date.now() > deadlineMs || this.#process.exitCode !== null) {
-        throw new Error(`PostgreSQL did not start:\n${readFileSync(join(this.folder, "log"), "utf8")}`);
+      const log = () => readFileSync(logPath, "utf8");
+      if (Date.now() > deadlineMs) throw new Error(`PostgreSQL did not start in time:\n${log()}`);
+      if (this.#process.exitCode !== null) {
+        // Right after a kill: the processes that died have not let go of the shared memory yet.
+        if (!log().includes("still in use")) throw new Error(`PostgreSQL did not start:\n${log()}`);
+        this.#process = spawn();
       }
       await Bun.sleep(20);
     }
@@ -121,9 +124,11 @@ export class PostgresServer {
   async kill(): Promise<void> {
     const postmaster = this.#pid();
     if (postmaster !== undefined) {
-      // The children first, while they can be found by their parent: a crash takes all of them.
+      // Stopped first, so that it makes no new child while its children are looked up.
+      tryKill(postmaster, "SIGSTOP");
       const children = Bun.spawnSync(["pgrep", "-P", String(postmaster)]).stdout.toString().split("\n");
-      for (const pid of [postmaster, ...children.filter((text) => text !== "").map(Number)]) tryKill(pid);
+      for (const pid of children.filter((text) => text !== "").map(Number)) tryKill(pid, "SIGKILL");
+      tryKill(postmaster, "SIGKILL");
     }
     await this.#process?.exited;
   }
@@ -176,9 +181,9 @@ function run(program: string, args: readonly string[]): string {
   return stdout.toString();
 }
 
-function tryKill(pid: number): void {
+function tryKill(pid: number, signal: "SIGSTOP" | "SIGKILL"): void {
   try {
-    process.kill(pid, "SIGKILL");
+    process.kill(pid, signal);
   } catch {
     // It ended by itself meanwhile.
   }
