@@ -5,7 +5,7 @@
  * the same options goes on where the dead one stopped. Main thread only.
  */
 import { Worker } from "node:worker_threads";
-import { STATE_DEAD, STATE_STARTING, ThreadControl } from "./queue/control.ts";
+import { STATE_DEAD, STATE_DRAINED, STATE_STARTING, ThreadControl } from "./queue/control.ts";
 import type { Doorbell } from "./queue/doorbell.ts";
 
 /** First pause before a restart; doubles with each death that follows soon, up to `RESTART_MS_MAX`. */
@@ -104,7 +104,8 @@ export class SupervisedWorker {
   #onEnd(worker: Worker): void {
     if (worker !== this.#worker) return;
     this.#worker = undefined;
-    this.control.state = STATE_DEAD;
+    // Its last word stands: whoever waits for the drained state may look only after the end.
+    if (this.control.state !== STATE_DRAINED) this.control.state = STATE_DEAD;
     if (this.#ending) {
       this.#settleEnded();
       return;

@@ -90,10 +90,7 @@ export class Outlet {
     this.#hasWaited = false;
     if (this.#isParking) this.#unpark();
     this.#judge();
-    if (this.#sheds && this.pressure === PRESSURE_CRITICAL) {
-      this.#shed();
-      this.#judge();
-    }
+    if (this.#sheds && this.pressure === PRESSURE_CRITICAL) this.#shed();
   }
 
   /**
@@ -180,14 +177,18 @@ export class Outlet {
     this.counters[DISPATCH_PARKED_BYTES] = this.#isParking ? this.#parking.depthBytes() : 0;
   }
 
-  /** Whole runs, so at least one: a run is what one read of one connection brought. */
+  /**
+   * Whole runs, so at least one: a run is what one read of one connection brought. Fewer events than
+   * SHED_EVENTS where those are large: half a queue is never given up at once.
+   */
   #shed(): void {
-    let events = 0;
-    while (events < SHED_EVENTS) {
+    const writer = this.#writer;
+    for (let events = 0; events < SHED_EVENTS && writer.depthBytes() * 2 > writer.capacityBytes;) {
       const dropped = this.#dropOldest("backpressure_drop");
-      if (dropped === 0) return;
+      if (dropped === 0) break;
       events += dropped;
     }
+    this.#judge();
   }
 
   /** Drops the oldest runs until the part is in. @returns `false` when it does not even fit alone. */

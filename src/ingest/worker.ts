@@ -86,6 +86,8 @@ const SLEEP_MS = 200;
 /** Sleep while somebody waits for room in the ring or for a full lane: neither rings our bell. */
 const WAITING_SLEEP_MS = 2;
 const HOUSEKEEPING_US = 1_000_000;
+/** Files of the log that no subscriber reads any more are closed so often, in rounds of housekeeping. */
+const SWEEP_ROUNDS = 60;
 /** How long `quiesce` goes on reading what had arrived before it. */
 const QUIESCE_MS_MAX = 300;
 /** How long `finish` waits for clients to take their last answers. */
@@ -105,6 +107,7 @@ class IngestThread {
   #subscriptionCount = 0;
   #kernelDrops = 0;
   #swept = 0;
+  #rounds = 0;
   #ended = false;
 
   constructor(options: IngestWorkerOptions) {
@@ -209,6 +212,7 @@ class IngestThread {
 
   #keepHouse(): void {
     this.#tcp?.sweepIdle();
+    if (++this.#rounds % SWEEP_ROUNDS === 0) this.#tails.sweep();
     const drops = this.#udp?.kernelDrops() ?? 0;
     if (drops <= this.#kernelDrops) return;
     this.#kernelDrops = drops;
