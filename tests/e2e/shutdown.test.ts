@@ -57,6 +57,14 @@ test("SIGTERM lets clients that wait for their answers have them", async () => {
   expect((await queryEvents(again, "last.words")).length).toBeGreaterThanOrEqual(acknowledged);
 }, 60_000);
 
+test("a server that has just been idle stops with 0 each time", async () => {
+  for (let round = 0; round < 15; round++) {
+    const server = await start();
+    await runEsc(["send", "--topic=brief", "--count=100", `--port=${server.tcpPort}`]);
+    expect(await server.stop()).toBe(0);
+  }
+}, 60_000);
+
 test("a second signal ends the server at once", async () => {
   const server = await start();
   // Both are waiting when the process goes on: it meets the second before it can have drained.

@@ -9,49 +9,46 @@ export class Wire {
   readonly bodies: Body[] = [];
   /** Whether the server has closed its direction. */
   hasEnded = false;
-  readonly #socket: Bun.Socket<undefined>;
+  #socket: Bun.Socket<undefined> | undefined;
   #rest = Buffer.alloc(0);
   #unsent = Buffer.alloc(0);
   #waiters: { isDone: () => boolean; resolve: () => void }[] = [];
 
-  private constructor(socket: Bun.Socket<undefined>) {
-    this.#socket = socket;
-  }
+  private constructor() {}
 
   static async connect(port: number): Promise<Wire> {
-    let wire: Wire | undefined;
-    const socket = await Bun.connect<undefined>({
+    const wire = new Wire();
+    wire.#socket = await Bun.connect<undefined>({
       hostname: "127.0.0.1",
       port,
       socket: {
-        data: (_socket, chunk) => wire?.receive(chunk),
-        drain: () => wire?.send(),
-        end: () => wire?.end(),
-        close: () => wire?.end(),
+        data: (_socket, chunk) => wire.#receive(chunk),
+        drain: () => wire.send(),
+        end: () => wire.#end(),
+        close: () => wire.#end(),
         error: () => {},
       },
     });
-    wire = new Wire(socket);
     return wire;
   }
 
   /** Sends bytes, all of them, sooner or later. */
   send(...pieces: Uint8Array[]): void {
     this.#unsent = Buffer.concat([this.#unsent, ...pieces]);
-    this.#unsent = this.#unsent.subarray(Math.max(0, this.#socket.write(this.#unsent)));
+    this.#unsent = this.#unsent.subarray(Math.max(0, this.#socket?.write(this.#unsent) ?? 0));
   }
 
   /** Stops reading until `resume()`. */
   pause(): void {
-    this.#socket.pause();
+    this.#socket?.pause();
   }
 
   resume(): void {
-    this.#socket.resume();
+    this.#socket?.resume();
   }
 
   close(): void {
-    this.#socket.terminate();
+    this.#socket?.terminate();
   }
 
   /** Resolves when something that arrived makes the condition true, or the server closes. */
@@ -77,8 +74,7 @@ export class Wire {
     return Number(this.controls(3).at(-1)?.readBigUInt64BE(0) ?? 0n);
   }
 
-  /** For the socket: bytes have come. */
-  receive(chunk: Buffer): void {
+  #receive(chunk: Buffer): void {
     let rest = Buffer.concat([this.#rest, chunk]);
     while (rest.length >= 4 && rest.length >= 4 + rest.readUInt32BE(0)) {
       const end = 4 + rest.readUInt32BE(0);
@@ -89,8 +85,7 @@ export class Wire {
     this.#look();
   }
 
-  /** For the socket: the server has closed its direction. */
-  end(): void {
+  #end(): void {
     this.hasEnded = true;
     this.#look();
   }
