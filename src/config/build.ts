@@ -6,6 +6,7 @@ import { checkListeners } from "./listeners.ts";
 import type { Report } from "./problems.ts";
 import type { CheckedFile } from "./schema.ts";
 import { authConfig, checkSecurity, limitsConfig, tlsConfig } from "./security.ts";
+import { processingConfig } from "./processing.ts";
 import { cacheConfig, checkStore, storeConfig } from "./store.ts";
 import type { TopicLine } from "./topics-file.ts";
 import { resolveTopics } from "./topics.ts";
@@ -87,6 +88,7 @@ export function buildConfig(
         verboseLogging: control.policies.verbose_logging,
       },
     },
+    processing: processingConfig(file, report),
     numa: {
       enable: numa.enable,
       dispatcherNode: numa.dispatcher_node,

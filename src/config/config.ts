@@ -8,6 +8,11 @@
 
 import type { AuthOptions } from "../auth/authenticator.ts";
 
+import type { AlertsSpec } from "../process/alerts/desk.ts";
+import type { HandlerSpec } from "../process/handlers/registry.ts";
+import type { RuleSpec } from "../process/rules/spec.ts";
+import type { WindowSpec } from "../process/windows/spec.ts";
+
 export interface Config {
   readonly appName: string;
   readonly version: string;
@@ -34,6 +39,7 @@ export interface Config {
   readonly tls: TlsConfig;
   readonly limits: LimitsConfig;
   readonly control: ControlConfig;
+  readonly processing: ProcessingConfig;
   readonly numa: NumaConfig;
   readonly logging: LoggingConfig;
   /** Sections of the original engine that have no effect yet; kept so that they are checked and shown. */
@@ -260,6 +266,16 @@ export interface ControlConfig {
     readonly maxUnhealthyCycles: number;
     readonly verboseLogging: boolean;
   };
+}
+
+/** `rules`, `windows`, `handlers`, `alerts` and `processing`: what happens to events behind the log. */
+export interface ProcessingConfig {
+  /** Longest time between two checkpoints while events are processed. */
+  readonly checkpointIntervalMs: number;
+  readonly rules: readonly RuleSpec[];
+  readonly windows: readonly WindowSpec[];
+  readonly handlers: readonly HandlerSpec[];
+  readonly alerts: AlertsSpec;
 }
 
 /** NUMA nodes for threads; -1: not bound. */

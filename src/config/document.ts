@@ -12,6 +12,7 @@ import type {
   TopicRule,
 } from "./config.ts";
 import { securityDocument } from "./security-document.ts";
+import { processingDocument } from "./processing-document.ts";
 import { formatDuration, formatSize } from "./units.ts";
 
 export type DocumentValue = string | number | boolean | readonly DocumentValue[] | Document;
@@ -98,6 +99,7 @@ export function toDocument(config: Config): Document {
         verbose_logging: control.policies.verboseLogging,
       },
     },
+    ...processingDocument(config.processing),
     logging: { level: logging.level, format: logging.format, pattern: logging.pattern ?? NONE },
     numa: {
       enable: numa.enable,

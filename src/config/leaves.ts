@@ -111,6 +111,24 @@ export function decimal(about: About, fallback: number, min: number, max: number
   }).prefault(String(fallback));
 }
 
+/** A number of any sign that must be given. */
+export function requiredNumber(about: About) {
+  return leaf(about, { expects: "a number", json: { type: "number" } }, (value) => {
+    const number = /^[+-]?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(value) ? Number(value) : NaN;
+    return Number.isFinite(number) ? number : undefined;
+  });
+}
+
+/** A whole number that must be given. */
+export function requiredCount(about: About, min: number, max: number) {
+  return countLeaf(about, min, max);
+}
+
+/** Milliseconds that must be given. */
+export function requiredDuration(about: About, range: DurationRange = {}) {
+  return leaf(about, durationSpec(range), (value) => durationWithin(value, range));
+}
+
 const DURATION_JSON = { type: ["string", "integer"], pattern: "^[0-9.]+ *(ms|s|m|h|d)$|^0$|^none$|\\$\\{" };
 const DURATION_MS_MAX = 36_500 * 86_400_000;
 

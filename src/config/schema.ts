@@ -22,6 +22,13 @@ import {
   threadsPoolSection,
 } from "./schema-original.ts";
 import { authSection, limitsSection, tlsSection } from "./schema-security.ts";
+import {
+  alertsSection,
+  handlersSection,
+  processingSection,
+  rulesSection,
+  windowsSection,
+} from "./schema-processing.ts";
 import { cacheSection, storeSection } from "./schema-store.ts";
 
 const data = section("Where esc keeps its files", {
@@ -42,7 +49,7 @@ const log = section("Log files of the shards", {
   batch_bytes: size("Most that one write and fsync covers; a larger frame goes alone", "1MiB", 4096, 2 ** 28),
 });
 
-const control = section({ description: "Health checks and what follows from them", "x-effect": "none" }, {
+const control = section("Health checks and what follows from them", {
   health_check_interval_sec: duration("Time between health checks; a bare number is seconds", "10s", {
     min: 100,
     bareUnit: "s",
@@ -94,6 +101,11 @@ export const configSchema = section("Configuration of esc", {
   tls: tlsSection.prefault({}),
   limits: limitsSection.prefault({}),
   control: control.prefault({}),
+  processing: processingSection.prefault({}),
+  rules: rulesSection.prefault({}),
+  windows: windowsSection.prefault({}),
+  handlers: handlersSection.prefault({}),
+  alerts: alertsSection.prefault({}),
   logging: logging.prefault({}),
   numa: numaSection.prefault({}),
   description: descriptionKey,

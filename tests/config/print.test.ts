@@ -99,7 +99,7 @@ test("what printConfig() writes loads as the same configuration", () => {
     }),
     { numRuns: 200 },
   );
-});
+}, 20_000);
 
 test("printConfig() shows the expression of a secret, never its content", () => {
   const text =

@@ -7,10 +7,14 @@ import { configTemplate } from "../../src/config/template.ts";
 import { keysAt } from "../../src/config/unknown-keys.ts";
 import { problemsOf, sourceOf } from "./loading.ts";
 
+/** Maps whose entries have names of the user's and keys that must be there: a slip is not their only problem. */
+const NAMED = ["rules", "windows", "handlers"];
+
 /** Every key whose place in a file is a chain of maps. */
 const PATHS = keyReference()
   .map(({ path }) => path.map((step) => step === "<name>" ? "audit" : step))
   .filter((path) => !path.includes("[]") && path[0] !== "topics")
+  .filter(([first = "", ...below]) => below.length === 0 || !NAMED.includes(first))
   .filter((path) => path.length > 1 || keysAt([]).includes(path[0] ?? ""));
 
 /** One slip of the pen: a letter left out, doubled, replaced, or swapped with its neighbour. */
