@@ -26,6 +26,7 @@ import {
   OP_PONG,
   OP_WELCOME,
 } from "../event/frame.ts";
+import { withDeadline } from "./deadline.ts";
 import { FrameSplitter } from "./splitter.ts";
 import type { Dial, Transport, TransportEvents } from "./transport.ts";
 
@@ -270,21 +271,4 @@ function valueOf<T>(parsed: Parsed<T>): T {
 function asEscError(error: unknown): EscError {
   if (error instanceof EscError) return error;
   return new EscError("INTERNAL", "Handling a frame of the server failed", { cause: error });
-}
-
-async function withDeadline<T>(answer: Promise<T>, question: string, answerMsMax: number): Promise<T> {
-  if (answerMsMax === Infinity) return await answer;
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    late.reject(
-      new EscError("TIMEOUT", `Server did not answer ${question} within ${answerMsMax / 1000} s`, {
-        hint: "Check that the port is an esc TCP listener",
-      }),
-    );
-  }, answerMsMax);
-  try {
-    return await Promise.race([answer, late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
