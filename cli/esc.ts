@@ -39,6 +39,8 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   },
   bench: { summary: "measure how fast this machine is", load: () => import("./bench.ts") },
   topics: { summary: "list the topics a server has seen", load: () => import("./topics.ts") },
+  query: { summary: "ask the store by SQL", load: () => import("./query.ts") },
+  migrate: { summary: "bring the schema of the store up to date", load: () => import("./migrate.ts") },
   log: { summary: "check and repair the files of the log", load: () => import("./log.ts") },
   completions: { summary: "print a completion script for a shell", load: () => import("./completions.ts") },
   version: { summary: "print the version", load: () => import("./version.ts") },

@@ -57,7 +57,12 @@ export function parseMigration(name: string, text: string): Migration {
   const [, up = "", down = ""] = parts;
   const canonical = text.replaceAll(/[ \t\r]+$/gm, "").trim();
   const checksum = new Bun.CryptoHasher("sha256").update(canonical).digest("hex").slice(0, 32);
-  return { name, version: Number(version), up: up.trim(), down: down.trim(), checksum };
+  return { name, version: Number(version), up: statementsOf(up), down: statementsOf(down), checksum };
+}
+
+/** The part as it is, or nothing when it has only comments: databases refuse a text without a statement. */
+function statementsOf(part: string): string {
+  return part.split("\n").every((line) => /^\s*(--.*)?$/.test(line)) ? "" : part.trim();
 }
 
 const CREATE_HINT = "esc migrate create <name> writes a file with the right form";

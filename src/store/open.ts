@@ -16,7 +16,7 @@ export async function openStore(options: StoreOptions, nowUs: () => number): Pro
 }
 
 /** Opens the reading side; PostgreSQL is reached with the first query. @throws {EscError} STORE_UNAVAILABLE. */
-export async function openReader({ backend }: StoreOptions): Promise<StoreReader> {
+export async function openReader(backend: StoreOptions["backend"]): Promise<StoreReader> {
   const { StoreReader } = await import("./reader.ts");
   if (backend.kind === "sqlite") {
     const { SqliteRunner } = await import("./sqlite-runner.ts");

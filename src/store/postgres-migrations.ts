@@ -54,7 +54,8 @@ export class PostgresMigrations implements MigrationTarget {
             checksum text NOT NULL, executed_at timestamptz NOT NULL DEFAULT now())`;
         const before = await sql`SELECT pg_current_xact_id()::text AS id`;
         // The text of a file, as many statements as it has; it takes no parameters.
-        await sql.unsafe(direction === "up" ? migration.up : migration.down).simple();
+        const text = direction === "up" ? migration.up : migration.down;
+        if (text !== "") await sql.unsafe(text).simple();
         const after = await sql`SELECT pg_current_xact_id()::text AS id`;
         if (before[0]?.["id"] !== after[0]?.["id"]) {
           throw new EscError("STORE_SCHEMA", "it ended the transaction that it runs in");

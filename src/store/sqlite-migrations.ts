@@ -40,7 +40,8 @@ export class SqliteMigrations implements MigrationTarget {
       );
       const row = database.query("SELECT 1 FROM migrations WHERE name = ?").get(migration.name);
       if ((row === null) === (direction === "up")) {
-        database.run(direction === "up" ? migration.up : migration.down);
+        const text = direction === "up" ? migration.up : migration.down;
+        if (text !== "") database.run(text);
         if (!database.inTransaction) {
           throw new EscError("STORE_SCHEMA", "it ended the transaction that it runs in");
         }
