@@ -41,7 +41,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   topics: { summary: "list the topics a server has seen", load: () => import("./topics.ts") },
   query: { summary: "ask the store by SQL", load: () => import("./query.ts") },
   migrate: { summary: "bring the schema of the store up to date", load: () => import("./migrate.ts") },
+  dlq: { summary: "look at dead letters, requeue or purge them", load: () => import("./dlq.ts") },
   log: { summary: "check and repair the files of the log", load: () => import("./log.ts") },
+  backup: { summary: "copy the data directory while the server works", load: () => import("./backup.ts") },
+  restore: { summary: "make a data directory from a backup", load: () => import("./restore.ts") },
   completions: { summary: "print a completion script for a shell", load: () => import("./completions.ts") },
   version: { summary: "print the version", load: () => import("./version.ts") },
 };

@@ -37,21 +37,31 @@ export function addHttpPortOption(command: Command): Command {
  * @param path Path and query, from `/`.
  * @throws {EscError} `SERVER_UNREACHABLE`, `TIMEOUT`, or `INTERNAL` with the server's words when it refuses.
  */
-export async function getJson(options: { host: string; httpPort: number }, path: string): Promise<unknown> {
+export function getJson(options: { host: string; httpPort: number }, path: string): Promise<unknown> {
+  return requestJson(options, "GET", path);
+}
+
+/** The same with any method, without a body. */
+export async function requestJson(
+  options: { host: string; httpPort: number },
+  method: "GET" | "POST" | "DELETE",
+  path: string,
+): Promise<unknown> {
   const host = options.host.includes(":") ? `[${options.host}]` : options.host;
   let response: Response;
   try {
     response = await fetch(`http://${host}:${options.httpPort}${path}`, {
+      method,
       signal: AbortSignal.timeout(HTTP_MS_MAX),
     });
   } catch (cause) {
     if (cause instanceof Error && cause.name === "TimeoutError") {
-      throw new EscError("TIMEOUT", `Server did not answer GET ${path} within ${HTTP_MS_MAX / 1000} s`);
+      throw new EscError("TIMEOUT", `Server did not answer ${method} ${path} within ${HTTP_MS_MAX / 1000} s`);
     }
     throw unreachable({ host: options.host, port: options.httpPort }, cause, "--host and --http-port");
   }
   if (!response.ok) {
-    throw new EscError("INTERNAL", `GET ${path} failed: ${await problemOf(response)}`);
+    throw new EscError("INTERNAL", `${method} ${path} failed: ${await problemOf(response)}`);
   }
   return await response.json();
 }

@@ -37,6 +37,12 @@ export class DeadLetterMarks {
     return range !== undefined && range[0] <= offset;
   }
 
+  /** The first letter at or behind `offset` that is not dealt with. */
+  firstUnhandled(offset: number): number {
+    const range = this.#ranges[this.#find(offset)];
+    return range !== undefined && range[0] <= offset ? range[1] : offset;
+  }
+
   /** Marks one letter; `save()` makes it last. @returns `false` when there are too many marks. */
   add(offset: number): boolean {
     if (this.has(offset)) return true;

@@ -191,15 +191,28 @@ export const dlqQuery = z.strictObject({
   topic: z.string().default(">").describe("Topic pattern"),
   reason: z.enum(DROP_REASONS).optional(),
   lane: z.string().optional().describe("Lane the event was meant for"),
+  offset: whole(0).optional().describe("Only the letter at this offset of the dead-letter log"),
+  from_time: timeSchema.optional().describe("Died at or after: microseconds since 1970, or ISO 8601"),
+  to_time: timeSchema.optional().describe("Died before"),
   limit: whole(1, EVENTS_LIMIT_MAX).default(100),
   cursor: z.string().max(1024).optional(),
 });
-export const dlqFilterQuery = dlqQuery.omit({ cursor: true, limit: true });
+const dryRun = z.enum(["true", "false"]).default("false").transform((text) => text === "true")
+  .describe("Only say how many there are");
+export const dlqPurgeQuery = dlqQuery.omit({ cursor: true, limit: true }).extend({ dry_run: dryRun });
+export const dlqRequeueQuery = dlqQuery.extend({
+  limit: whole(1, EVENTS_LIMIT_MAX).default(EVENTS_LIMIT_MAX),
+  dry_run: dryRun,
+});
 export const requeuedSchema = z.strictObject({
-  requeued: count,
+  requeued: count.describe("Durable in their lanes now; or with dry_run, what would be published"),
+  duplicates: count.describe("Stored in their lanes already: their message ids are known"),
   failed: count.describe("They stay in the dead-letter log"),
   has_more: z.boolean().describe("Call again: a call has a limit"),
+  cursor: z.string().optional().describe("Call again with it to go on behind those that failed"),
+  dry_run: z.boolean(),
 });
+export const purgedSchema = z.strictObject({ deleted: count, dry_run: z.boolean() });
 
 export const pipelineSchema = statsSchema.shape.pipeline;
 export const reloadSchema = z.strictObject({

@@ -12,6 +12,8 @@ export interface Retention {
   readonly maxAgeUs?: number | undefined;
   /** Above this the oldest segments go. */
   readonly maxBytes?: number | undefined;
+  /** Events below may go. */
+  readonly dispensableOffset?: number | undefined;
   readonly nowUs: number;
 }
 
@@ -84,7 +86,7 @@ export class SegmentLedger {
 /**
  * Removes segments from the oldest on, as long as a limit is exceeded.
  *
- * A segment is too old when all in it is: at the latest when the one after it was begun before the age limit.
+ * A segment is dispensable when all in it is. It is too old when all in it is: at the latest when the one after it was begun before the age limit.
  *
  * @param active The segment being written: counted, never removed. A failed log may have none.
  * @throws {EscError} `LOG_UNAVAILABLE` if a file cannot be removed.
@@ -103,7 +105,10 @@ export function retainSegments(
     const follower = ledger.second?.baseOffset ?? active.baseOffset;
     // The last segment stays in any case: its name is what the next offset is known by.
     if (follower === undefined) break;
-    if (!isTooMuch(ledger, retention, active.bytes) && !isTooOld(ledger, retention, follower)) break;
+    const isDispensable = follower <= (retention.dispensableOffset ?? 0);
+    if (
+      !isDispensable && !isTooMuch(ledger, retention, active.bytes) && !isTooOld(ledger, retention, follower)
+    ) break;
     try {
       removeSegment(place, oldest.baseOffset);
     } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * What every thread may know about a shard's log: written by its lane worker, read by all.
+ * What every thread may know about a shard's log: written by its lane worker (one word by main), read by all.
  *
  * first ≤ durable ≤ next, visible ≤ next. 64-bit atomics: a few a batch, so their cost does not show.
  */
@@ -22,6 +22,7 @@ const NEXT = 1;
 const DURABLE = 2;
 const VISIBLE = 3;
 const BYTES = 4;
+const DISPENSABLE = 5;
 const WORDS = 16;
 
 export function createShardState(): SharedArrayBuffer {
@@ -84,5 +85,16 @@ export class ShardState {
   }
   set logBytes(value: number) {
     this.#set(BYTES, value);
+  }
+
+  /**
+   * Nobody needs an event below: the lane worker removes whole segments that lie below when it next looks.
+   * Written by main only, which knows of all lanes (`log.max_total_bytes`) and of dead letters dealt with.
+   */
+  get dispensableOffset(): number {
+    return this.#get(DISPENSABLE);
+  }
+  set dispensableOffset(value: number) {
+    this.#set(DISPENSABLE, value);
   }
 }

@@ -67,6 +67,8 @@ export class Lane {
   #unsyncedSinceUs = -1;
   #retryAtUs = 0;
   #retainAtUs = 0;
+  /** What main last said is not needed any more, as far as it was acted upon. */
+  #dispensableOffset = 0;
 
   /**
    * Opens the log and finishes what a predecessor had in hand.
@@ -341,15 +343,18 @@ export class Lane {
     const { durability, syncIntervalMs } = this.#options;
     const isDue = this.#unsyncedSinceUs >= 0 && nowUs - this.#unsyncedSinceUs >= syncIntervalMs * 1000;
     if (durability === "interval" && isDue && !this.hasFailed) this.#sync();
-    if (nowUs >= this.#retainAtUs) this.#retain(nowUs);
+    if (nowUs >= this.#retainAtUs || this.#board.dispensableOffset > this.#dispensableOffset) {
+      this.#retain(nowUs);
+    }
   }
 
   #retain(nowUs: number): void {
     this.#retainAtUs = nowUs + RETAIN_US;
+    this.#dispensableOffset = this.#board.dispensableOffset;
     const { maxAgeMs, maxBytes } = this.#options.retention;
     const maxAgeUs = maxAgeMs === undefined ? undefined : maxAgeMs * 1000;
     try {
-      this.#log.retain({ maxAgeUs, maxBytes, nowUs });
+      this.#log.retain({ maxAgeUs, maxBytes, dispensableOffset: this.#dispensableOffset, nowUs });
     } catch (error) {
       // Removal failed: the log goes on as it is, and the next look tries again.
       if (!(error instanceof EscError) || error.code !== "LOG_UNAVAILABLE") throw error;

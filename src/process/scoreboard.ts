@@ -50,6 +50,11 @@ export class Scoreboard {
     return this.#state.visibleOffset;
   }
 
+  /** Nobody needs an event below. Main says so. */
+  get dispensableOffset(): number {
+    return this.#state.dispensableOffset;
+  }
+
   /** The first log of this process: what lies in it already counts for nobody, and all of it may be read. */
   begin(log: LogWriter): void {
     const state = this.#state;

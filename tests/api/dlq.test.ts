@@ -93,13 +93,22 @@ test("dead letters are listed with reason and origin, requeued as they were, and
 
   while (await depth() > 0) { /* a full lane would refuse them again */ }
   const requeued = await api.fetch("/api/v1/dlq/requeue?topic=dead.0", { method: "POST" });
-  expect(requeued.body).toEqual({ requeued: even, failed: 0, has_more: false });
+  expect(requeued.body).toEqual({
+    requeued: even,
+    duplicates: 0,
+    failed: 0,
+    has_more: false,
+    dry_run: false,
+  });
   expect(await letters("&topic=dead.0")).toEqual([]);
   expect(await letters()).toHaveLength(refused - even);
 
-  expect((await api.fetch("/api/v1/dlq", { method: "DELETE" })).body).toEqual({ deleted: refused - even });
+  expect((await api.fetch("/api/v1/dlq", { method: "DELETE" })).body).toEqual({
+    deleted: refused - even,
+    dry_run: false,
+  });
   expect(await letters()).toEqual([]);
-  expect((await api.fetch("/api/v1/dlq", { method: "DELETE" })).body).toEqual({ deleted: 0 });
+  expect((await api.fetch("/api/v1/dlq", { method: "DELETE" })).body).toEqual({ deleted: 0, dry_run: false });
 
   // Stored once each: what was accepted at first, and what was requeued.
   const stored = new Set<string>();

@@ -1,0 +1,98 @@
+/** Checks a backup, and puts it back. */
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { EscError } from "../../src/errors.ts";
+import { describeDamage } from "../../src/log/damage.ts";
+import { nodeFiles } from "../../src/log/node-files.ts";
+import { verifySegments } from "../../src/log/verify.ts";
+import { syncDirectory } from "../../src/system/directory-sync.ts";
+import { copyHashed, DATA_NAME, type Manifest, readManifest } from "./manifest.ts";
+
+export interface Checked {
+  readonly manifest: Manifest;
+  /** Everything that is not as it should be, a sentence each. */
+  readonly problems: readonly string[];
+  /** Damage that the log had before it was backed up: it is kept as it was. */
+  readonly damages: readonly string[];
+}
+
+/** Reads the whole backup: every file against its hash, every log against its offsets. */
+export function checkBackup(backup: string, onFile: (path: string) => void = () => {}): Checked {
+  const manifest = readManifest(backup);
+  const problems: string[] = [];
+  for (const file of manifest.files) {
+    onFile(file.path);
+    const problem = mismatch(file, join(backup, DATA_NAME, file.path), undefined);
+    if (problem !== undefined) problems.push(problem);
+  }
+  const logs = checkLogs(manifest, join(backup, DATA_NAME));
+  return { manifest, problems: [...problems, ...logs.problems], damages: logs.damages };
+}
+
+/**
+ * Copies a backup into a data directory that is empty or does not exist, and checks what it wrote.
+ *
+ * @throws {EscError} VERIFY_FAILED: nothing is left there. USAGE when something is there already.
+ */
+export function restoreBackup(
+  backup: string,
+  data: string,
+  onFile: (path: string) => void = () => {},
+): Checked {
+  const manifest = readManifest(backup);
+  const wasThere = existsSync(data);
+  if (wasThere && readdirSync(data).length > 0) {
+    throw new EscError("USAGE", `'${data}' is not empty`, { hint: "Restore into a new data directory" });
+  }
+  try {
+    const folders = new Set<string>();
+    for (const file of manifest.files) {
+      onFile(file.path);
+      const target = join(data, file.path);
+      mkdirSync(dirname(target), { recursive: true });
+      for (let folder = dirname(target); folder.length >= data.length; folder = dirname(folder)) {
+        folders.add(folder);
+      }
+      const problem = mismatch(file, join(backup, DATA_NAME, file.path), target);
+      if (problem !== undefined) throw new EscError("VERIFY_FAILED", `Cannot restore: ${problem}`);
+    }
+    for (const folder of folders) syncDirectory(folder);
+    const { problems, damages } = checkLogs(manifest, data);
+    if (problems.length > 0) throw new EscError("VERIFY_FAILED", `Cannot restore: ${problems.join("; ")}`);
+    return { manifest, problems, damages };
+  } catch (error) {
+    for (const name of existsSync(data) ? readdirSync(data) : []) {
+      rmSync(join(data, name), { recursive: true, force: true });
+    }
+    if (!wasThere) rmSync(data, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function mismatch(
+  file: Manifest["files"][number],
+  source: string,
+  target: string | undefined,
+): string | undefined {
+  if (!existsSync(source)) return `'${file.path}' is missing`;
+  const { bytes, sha256 } = copyHashed(source, target);
+  if (bytes !== file.bytes) return `'${file.path}' has ${bytes} bytes in place of ${file.bytes}`;
+  return sha256 === file.sha256 ? undefined : `'${file.path}' is not what was backed up`;
+}
+
+function checkLogs(manifest: Manifest, data: string): { problems: string[]; damages: string[] } {
+  const problems: string[] = [];
+  const damages: string[] = [];
+  for (const { lane, shard, first_offset, next_offset } of manifest.shards) {
+    const segments = [...verifySegments(nodeFiles, join(data, "log", lane, String(shard)))];
+    const first = segments[0]?.baseOffset ?? 0;
+    const next = segments.at(-1)?.endOffset ?? 0;
+    if (first !== first_offset || next !== next_offset) {
+      problems.push(
+        `the log of ${lane}/${shard} holds offsets ${first} to ${next} in place of ${first_offset} to ${next_offset}`,
+      );
+    }
+    damages.push(...segments.flatMap((segment) => segment.damages).map(describeDamage));
+  }
+  return { problems, damages };
+}
