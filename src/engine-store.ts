@@ -4,11 +4,13 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Config, StoreConfig } from "./config/config.ts";
+import type { CacheConfig, Config, StoreConfig } from "./config/config.ts";
 import type { DataLayout } from "./data-directory.ts";
 import type { EngineMemory, SinkMemory } from "./engine-memory.ts";
 import { EscError } from "./errors.ts";
+import { StoreAccess } from "./store/access.ts";
 import { readMigrations } from "./store/migrations.ts";
+import { openReader } from "./store/open.ts";
 import type { SinkWorkerOptions, StoreOptions } from "./store/options.ts";
 
 /** The sink's name among the consumers of the store. */
@@ -70,7 +72,41 @@ export function sinkOptions(
       flushIntervalMs: store.flushIntervalMs,
       ...(store.retentionMs === null ? {} : { retentionMs: store.retentionMs }),
     },
+    ...fanOutOf(config.cache),
   };
+}
+
+function fanOutOf({ redis, keyPrefix, channel, ttlMs }: CacheConfig): Pick<SinkWorkerOptions, "fanOut"> {
+  return redis === null ? {} : { fanOut: { redisUrl: redis, keyPrefix, channel, ttlMs } };
+}
+
+/** The store for questions and metrics; `undefined` when nothing is stored. */
+export function storeAccess(
+  config: Config,
+  memory: EngineMemory,
+  warn: (message: string) => void,
+): StoreAccess | undefined {
+  const { sink } = memory;
+  if (sink === undefined) return undefined;
+  const { redis, keyPrefix, ttlMs, maxKeys, maxBytes } = config.cache;
+  return new StoreAccess({
+    backend: backendOf(config.store, { root: config.data.dir }),
+    cache: {
+      keyPrefix,
+      ttlMs,
+      keysMax: maxKeys,
+      bytesMax: maxBytes,
+      ...(redis === null ? {} : { redisUrl: redis }),
+    },
+    sink: {
+      counters: sink.counters,
+      latencies: sink.latencies,
+      shards: memory.shards.flatMap(({ info, lane }) => lane === undefined ? [] : [info]),
+      consumer: SINK_CONSUMER,
+    },
+    open: openReader,
+    warn,
+  });
 }
 
 /**

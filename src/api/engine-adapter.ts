@@ -4,6 +4,7 @@
 import { TopicRegistry } from "../dispatch/topic-registry.ts";
 import { PRESSURE_CRITICAL } from "../dispatch/pressure.ts";
 import { DEAD_LETTER_LANE } from "../engine-memory.ts";
+import { storeAccess } from "../engine-store.ts";
 import type { Engine } from "../engine.ts";
 import { openCounters } from "../metrics/counters.ts";
 import { DISPATCH_PRESSURE, LANE_FAILED } from "../metrics/layout.ts";
@@ -84,6 +85,7 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
     doorbell: new Doorbell(memory.main.doorbell),
     control: new ThreadControl(memory.main.control),
     consumers: engine.consumers,
+    store: storeAccess(config, memory, parts.warn),
     pipeline: () => ({ state: engine.state, health: health() }),
     laneState,
     notReadyReasons,

@@ -10,6 +10,7 @@ import type { PipelineState } from "../metrics/expose.ts";
 import type { Meters } from "../metrics/snapshot.ts";
 import type { ThreadControl } from "../queue/control.ts";
 import type { Doorbell } from "../queue/doorbell.ts";
+import type { StoreAccess } from "../store/access.ts";
 
 export type Health = "HEALTHY" | "ELEVATED" | "DEGRADED" | "CRITICAL" | "EMERGENCY";
 
@@ -50,6 +51,8 @@ export interface EngineView {
   readonly control: ThreadControl;
 
   readonly consumers: ConsumerStore;
+  /** Present when topics are stored. */
+  readonly store?: StoreAccess | undefined;
 
   pipeline(): { readonly state: PipelineState; readonly health: Health };
   laneState(lane: string): LaneState;

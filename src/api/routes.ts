@@ -8,6 +8,7 @@ import { openApiDocument } from "./openapi.ts";
 import { publishRoutes } from "./publish-routes.ts";
 import { json, type Route } from "./route.ts";
 import { problemSchema } from "./schemas.ts";
+import { storeRoutes } from "./store-routes.ts";
 import { subscribeRoutes, type Upgrade } from "./subscribe-routes.ts";
 import { z } from "zod";
 
@@ -19,6 +20,7 @@ export function apiRoutes(context: ApiContext, upgrade: Upgrade): readonly Route
     ...eventRoutes(context),
     ...subscribeRoutes(context, upgrade),
     ...dlqRoutes(context),
+    ...storeRoutes(context),
     ...adminRoutes(context),
   ];
   let document: unknown;

@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import { REJECT_REASONS } from "../event/frame.ts";
 import { exposeMetrics } from "../metrics/expose.ts";
+import { Exposition } from "../metrics/prometheus.ts";
 import { readProcessUsage } from "../metrics/process-usage.ts";
 import { type LaneSnapshot, takeSnapshot, total } from "../metrics/snapshot.ts";
 import type { EngineView, LaneState } from "./engine-view.ts";
@@ -51,11 +52,15 @@ function laneStats(lane: LaneSnapshot, state: LaneState): Stats["lanes"][string]
 
 /** The Prometheus page. */
 export function readMetrics(engine: EngineView): string {
-  return exposeMetrics(takeSnapshot(engine.meters), {
+  const page = exposeMetrics(takeSnapshot(engine.meters), {
     pipelineState: engine.pipeline().state,
     version: engine.version,
     usage: readProcessUsage(engine.threadNames()),
   });
+  if (engine.store === undefined) return page;
+  const more = new Exposition();
+  engine.store.expose(more);
+  return page + more.toString();
 }
 
 export function uptimeSeconds(engine: EngineView): number {

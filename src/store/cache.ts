@@ -28,12 +28,19 @@ export class Cache {
   deletes = 0;
   /** Loads that others waited for instead of loading themselves. */
   shared = 0;
-  readonly #options: CacheOptions;
+  readonly #options: Omit<CacheOptions, "redis">;
+  #redis: RedisClient | undefined;
   readonly #loading = new Map<string, Promise<string>>();
   #later = new Map<string, string>();
 
   constructor(options: CacheOptions) {
     this.#options = options;
+    this.#redis = options.redis;
+  }
+
+  /** From now on values are in Redis; what this process remembers stays until it expires. */
+  attach(redis: RedisClient): void {
+    this.#redis = redis;
   }
 
   /** Share of questions that were answered from the cache, 0..1; 0 before the first. */
@@ -51,7 +58,8 @@ export class Cache {
 
   async set(key: string, value: string, ttlMs: number = this.#options.ttlMs): Promise<void> {
     this.sets++;
-    const { redis, local, keyPrefix } = this.#options;
+    const { local, keyPrefix } = this.#options;
+    const redis = this.#redis;
     if (redis !== undefined) {
       try {
         await redis.run((client) => client.set(keyPrefix + key, value, "PX", Math.max(1, Math.round(ttlMs))));
@@ -68,7 +76,8 @@ export class Cache {
   /** The next question is a miss, for all servers that share the Redis. */
   async invalidate(key: string): Promise<void> {
     this.deletes++;
-    const { redis, local, keyPrefix } = this.#options;
+    const { local, keyPrefix } = this.#options;
+    const redis = this.#redis;
     this.#later.delete(key);
     local.delete(key);
     await redis?.run((client) => client.del(keyPrefix + key)).catch(() => {});
@@ -139,7 +148,8 @@ export class Cache {
   }
 
   async #read(key: string): Promise<string | undefined> {
-    const { redis, local, keyPrefix } = this.#options;
+    const { local, keyPrefix } = this.#options;
+    const redis = this.#redis;
     if (redis === undefined) return local.get(key);
     try {
       return await redis.run((client) => client.get(keyPrefix + key)) ?? undefined;

@@ -64,4 +64,11 @@ export interface SinkWorkerOptions {
   readonly shards: readonly SinkShard[];
   readonly store: StoreOptions;
   readonly sink: SinkOptions;
+  /** Where last values are told to; absent: nowhere. */
+  readonly fanOut?: {
+    readonly redisUrl: string;
+    readonly keyPrefix: string;
+    readonly channel: string;
+    readonly ttlMs: number;
+  };
 }

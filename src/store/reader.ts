@@ -7,6 +7,7 @@
 import type { CompiledQuery } from "kysely";
 import { EscError } from "../errors.ts";
 import { compilePatterns, patternProblem } from "../event/topic.ts";
+import type { RunnerMeters } from "./expose.ts";
 import {
   type AlertFilter,
   type Builder,
@@ -39,7 +40,7 @@ export interface SelectResult {
 }
 
 /** Runs queries on one database. Each settles within its deadline. */
-export interface SqlRunner {
+export interface SqlRunner extends RunnerMeters {
   readonly kind: "sqlite" | "postgres";
   /** @throws {EscError} STORE_UNAVAILABLE, TIMEOUT. */
   run<Row>(query: CompiledQuery<Row>): Promise<Row[]>;
@@ -73,6 +74,11 @@ export class StoreReader {
   constructor(runner: SqlRunner) {
     this.#runner = runner;
     this.#builder = queryBuilder(runner.kind);
+  }
+
+  /** For metrics. */
+  get meters(): RunnerMeters {
+    return this.#runner;
   }
 
   /** Stored events in the order of their reception. @throws {EscError} USAGE for a bad pattern or cursor. */

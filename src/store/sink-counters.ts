@@ -12,6 +12,8 @@ export const SINK_CONFLICTS = 3;
 export const SINK_SKIPPED = 4;
 /** 1 while the store can be reached. */
 export const SINK_CONNECTED = 5;
+/** Last values that Redis did not take. */
+export const SINK_DROPPED_VALUES = 6;
 /** + shard index: offset below which everything is stored. */
 export const SINK_STORED = 8;
 

@@ -43,6 +43,8 @@ export interface SinkParts {
   readonly counters: Float64Array;
   readonly commitDurations: Histogram;
   readonly onDamage: (damage: LogDamage) => void;
+  /** Is told what was stored, right after the commit; the rows are valid during the call. */
+  readonly onStored?: (rows: EventRows) => void;
 }
 
 /** The sink's place in one log. */
@@ -222,6 +224,7 @@ export class Sink {
       place.stored = place.read;
       counters[SINK_STORED + place.index] = place.stored;
     }
+    this.#parts.onStored?.(this.#rows);
     this.#rows.clear();
     this.#isFull = false;
     this.#movedMs = nowMs();

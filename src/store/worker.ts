@@ -20,8 +20,10 @@ import {
 import { Doorbell } from "../queue/doorbell.ts";
 import { nowUs } from "../system/clock.ts";
 import { BACKOFF, backoffMs } from "./backoff.ts";
+import { type EventRows, lastOfTopics } from "./event-rows.ts";
 import { openStore } from "./open.ts";
 import type { SinkWorkerOptions } from "./options.ts";
+import { SINK_DROPPED_VALUES } from "./sink-counters.ts";
 import { Sink } from "./sink.ts";
 
 /** Longest sleep; also the slowest heartbeat. */
@@ -39,11 +41,32 @@ function log(message: Omit<LogMessage, "type">): void {
   port?.postMessage({ type: "log", ...message } satisfies LogMessage);
 }
 
+const counters = openCounters(options.counters);
+const fanOut = options.fanOut === undefined ? undefined : await startFanOut(options.fanOut);
+
+/** Redis is loaded only where it is used: its client takes memory. */
+async function startFanOut({ redisUrl, ...rest }: NonNullable<SinkWorkerOptions["fanOut"]>) {
+  const { FanOut } = await import("./fan-out.ts");
+  const { RedisClient } = await import("./redis.ts");
+  const redis = new RedisClient({
+    url: redisUrl,
+    onLost: (message) => log({ level: "warn", message }),
+  });
+  return { redis, fanOut: new FanOut({ ...rest, redis }) };
+}
+
+function tell(rows: EventRows): void {
+  if (fanOut === undefined) return;
+  fanOut.fanOut.note(lastOfTopics(rows));
+  counters[SINK_DROPPED_VALUES] = fanOut.fanOut.dropped;
+}
+
 const sink = new Sink(options.shards, options.sink, {
   files: nodeFiles,
   open: () => openStore(options.store, nowUs),
   nowMs: () => performance.now(),
-  counters: openCounters(options.counters),
+  counters,
+  onStored: tell,
   commitDurations: new Histogram(options.latencies, 0),
   onDamage: (damage) => log({ level: "warn", message: describeDamage(damage) }),
 });
@@ -130,6 +153,7 @@ async function run(): Promise<void> {
     }
   }
   await sink.close();
+  fanOut?.redis.close();
   control.subscriptionCount = 0;
   control.state = STATE_DRAINED;
   port?.removeAllListeners("message");
