@@ -77,9 +77,7 @@ async function get<T extends object = Answer>(path: string): Promise<T & { reado
 async function stored(count: number): Promise<void> {
   const deadlineMs = Date.now() + 10_000;
   for (;;) {
-    const answer = await get<{
-      events: Record<string, unknown>[];
-    }>("events");
+    const answer = await get("events");
     if (Array.isArray(answer["events"]) && answer["events"].length >= count) return;
     if (Date.now() > deadlineMs) throw new Error(`not stored: ${JSON.stringify(answer)}`);
     await Bun.sleep(10);
@@ -90,7 +88,7 @@ const payloads = (answer: Answer) =>
   (answer["events"] as { payload: string }[]).map(({ payload }) => payload);
 
 test("an event comes back as it was published", async () => {
-  const { events } = await get("events?topic=shop.a&key=ann");
+  const { events } = await get<{ events: Record<string, unknown>[] }>("events?topic=shop.a&key=ann");
   expect(events).toHaveLength(1);
   const [{ origin, received_us, offset, ...event } = { origin: "", received_us: 0, offset: -1 }] = events;
   expect(event).toEqual({
@@ -111,9 +109,7 @@ test("an event comes back as it was published", async () => {
 test("patterns, order, and pages by cursor", async () => {
   expect(
     payloads(
-      await get<{
-        values: { topic: string; payload: string }[];
-      }>("events?topic=shop.*"),
+      await get("events?topic=shop.*"),
     ).sort(),
   ).toEqual(["1", "2"]);
   expect(payloads(await get("events?topic=shop.>")).sort()).toEqual(["/w==", "1", "2"]);
@@ -134,7 +130,7 @@ test("patterns, order, and pages by cursor", async () => {
 });
 
 test("last values by topic or pattern", async () => {
-  const { values } = await get("last?topic=shop.>");
+  const { values } = await get<{ values: { topic: string; payload: string }[] }>("last?topic=shop.>");
   expect(values.map(({ topic, payload }) => `${topic}=${payload}`)).toEqual(["shop.a=2", "shop.b/c=/w=="]);
 });
 
