@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { writeSync } from "node:fs";
 import process from "node:process";
 import type { EngineView, ReloadResult } from "../src/api/engine-view.ts";
+import type { GrpcServer } from "../src/api/grpc/server.ts";
 import type { HttpServer } from "../src/api/server.ts";
 import type { LoadedConfig } from "../src/config/load.ts";
 import type { Engine } from "../src/engine.ts";
@@ -60,6 +61,7 @@ async function serve(path: string | undefined, context: CommandContext): Promise
     warn: (message) => logger.limited(message, "warn", message),
   });
   const http = await listen(Server, view, engine);
+  const grpc = await listenGrpc(http, engine);
 
   process.on("SIGHUP", () => {
     notifier.reloading();
@@ -75,7 +77,7 @@ async function serve(path: string | undefined, context: CommandContext): Promise
       stopping.resolve();
     });
   }
-  announce(engine, http.address, logger);
+  announce(engine, { http: http.address, grpc: grpc?.address }, logger);
   notifier.ready();
   const watchdogMs = watchdogIntervalMs(context.env, process.pid);
   const watchdog = watchdogMs === undefined ? undefined : setInterval(() => notifier.watchdog(), watchdogMs);
@@ -86,7 +88,9 @@ async function serve(path: string | undefined, context: CommandContext): Promise
   const deadlineMs = Date.now() + config.shutdownTimeoutMs;
   await http.quiesce();
   const complete = await engine.stop(deadlineMs - Date.now());
+  await grpc?.stop();
   await http.stop();
+  await view.store?.close();
   engine.close();
   if (complete) logger.info("stopped");
   else {logger.error("stopped before everything was drained", {
@@ -101,6 +105,31 @@ async function listen(Server: typeof HttpServer, view: EngineView, engine: Engin
   try {
     return await Server.start(view, { host, port, maxBodyBytes });
   } catch (error) {
+    engine.close();
+    throw error;
+  }
+}
+
+/** Opens the gRPC listener, if it is enabled: its library is not loaded otherwise. */
+async function listenGrpc(http: HttpServer, engine: Engine): Promise<GrpcServer | undefined> {
+  const { grpc, auth, tls } = engine.config;
+  if (!grpc.enable) return undefined;
+  try {
+    const { GrpcServer: Server } = await import("../src/api/grpc/server.ts");
+    const { Authenticator } = await import("../src/auth/authenticator.ts");
+    return await Server.start(http.context, {
+      host: grpc.host,
+      port: grpc.port,
+      door: auth.enabled ? new Authenticator(auth) : undefined,
+      tls: tls.cert === null || tls.key === null ? undefined : {
+        cert: tls.cert,
+        key: tls.key,
+        ca: tls.ca ?? undefined,
+        requireClientCertificate: tls.clientAuth === "require",
+      },
+    });
+  } catch (error) {
+    await http.stop();
     engine.close();
     throw error;
   }
@@ -125,13 +154,18 @@ async function logNotices(loaded: LoadedConfig, logger: Logger): Promise<void> {
 }
 
 /** One line that says where everything is: for people, and for programs that start esc on any free port. */
-function announce(engine: Engine, http: string, logger: Logger): void {
+function announce(
+  engine: Engine,
+  { http, grpc }: { http: string; grpc: string | undefined },
+  logger: Logger,
+): void {
   const { tcp, udp } = engine.addresses;
   logger.info("ready", {
     version: VERSION,
     http,
     ...(tcp === undefined ? {} : { tcp: `${tcp.host}:${tcp.port}` }),
     ...(udp === undefined ? {} : { udp: `${udp.host}:${udp.port}` }),
+    ...(grpc === undefined ? {} : { grpc }),
     data: engine.config.data.dir,
     start_ms: Math.round(performance.now()),
   });

@@ -35,6 +35,7 @@ export class ServerProcess {
     const config = {
       ingestion: { tcp: anyPort, udp: { enable: false } },
       http: anyPort,
+      grpc: { enable: false },
       data: { dir: join(folder, "data") },
       logging: { format: "json" },
     };

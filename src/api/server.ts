@@ -67,6 +67,11 @@ export class HttpServer {
     this.#sweeper = setInterval(() => this.#context.tails.sweep(), SWEEP_MS);
   }
 
+  /** What other listeners of the main thread share with this one. */
+  get context(): ApiContext {
+    return this.#context;
+  }
+
   /** Takes no more events, and waits for the verdicts of those it took. Everything else goes on. */
   async quiesce(): Promise<void> {
     const { publisher } = this.#context;

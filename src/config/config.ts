@@ -102,6 +102,7 @@ export interface HttpConfig {
 }
 
 export interface GrpcConfig {
+  readonly enable: boolean;
   readonly host: string;
   readonly port: number;
 }

@@ -55,7 +55,7 @@ export function toDocument(config: Config): Document {
       port: config.http.port,
       max_body_bytes: formatSize(config.http.maxBodyBytes),
     },
-    grpc: { host: config.grpc.host, port: config.grpc.port },
+    grpc: { enable: config.grpc.enable, host: config.grpc.host, port: config.grpc.port },
     router: {
       shards: router.shards,
       strategy: router.strategy,

@@ -35,7 +35,7 @@ function listenersOf({ ingestion, http, grpc }: Config): Listener[] {
   if (ingestion.tcp.enable) listeners.push({ path: ["ingestion", "tcp"], protocol: "tcp", ...ingestion.tcp });
   if (ingestion.udp.enable) listeners.push({ path: ["ingestion", "udp"], protocol: "udp", ...ingestion.udp });
   listeners.push({ path: ["http"], protocol: "tcp", ...http });
-  listeners.push({ path: ["grpc"], protocol: "tcp", ...grpc });
+  if (grpc.enable) listeners.push({ path: ["grpc"], protocol: "tcp", ...grpc });
   return listeners;
 }
 

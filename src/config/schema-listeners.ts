@@ -79,7 +79,8 @@ export const httpSection = section("HTTP: API, metrics, WebSocket and SSE", {
   max_body_bytes: size("Largest request body", "16MiB", 1024, 2 ** 30),
 });
 
-export const grpcSection = section({ description: "gRPC listener", "x-effect": "none" }, {
+export const grpcSection = section("gRPC: eventstream.EventService, health and reflection", {
+  enable: flag("Listen for gRPC", true),
   host: text(HOST, "127.0.0.1", { min: 1 }),
   port: port("gRPC port, 0 for any free one", 9200),
 });

@@ -10,7 +10,7 @@ describe("defaults", () => {
     expect([ingestion.tcp.host, ingestion.tcp.port]).toEqual(["127.0.0.1", 9000]);
     expect([ingestion.udp.host, ingestion.udp.port]).toEqual(["127.0.0.1", 9001]);
     expect([http.host, http.port]).toEqual(["127.0.0.1", 8080]);
-    expect(grpc).toEqual({ host: "127.0.0.1", port: 9200 });
+    expect(grpc).toEqual({ enable: true, host: "127.0.0.1", port: 9200 });
     expect(data.dir).toBe("./data");
     expect([insecure, shutdownTimeoutMs]).toEqual([false, 10_000]);
     expect(dedup).toEqual({ windowMs: 3_600_000, maxIds: 1_000_000 });

@@ -63,6 +63,7 @@ export interface BoundAddresses {
   readonly http: string;
   readonly tcp?: string;
   readonly udp?: string;
+  readonly grpc?: string;
 }
 
 /** A running `esc serve`, on free loopback ports, with its data in a temporary folder. */
@@ -131,6 +132,9 @@ export class EscServer {
   }
   get udpPort(): number {
     return portOf(this.addresses.udp, "udp");
+  }
+  get grpcPort(): number {
+    return portOf(this.addresses.grpc, "grpc");
   }
   get httpPort(): number {
     return portOf(this.addresses.http, "http");
@@ -236,6 +240,7 @@ function testConfig(folder: TemporaryFolder): ConfigTree {
   return {
     ingestion: { tcp: anyPort, udp: anyPort },
     http: anyPort,
+    grpc: anyPort,
     data: { dir: folder.path("data") },
     logging: { format: "json" },
   };
