@@ -31,18 +31,17 @@ export function findPrefix(files: Files, directory: string, baseOffset: number):
     let endPosition = SEGMENT_HEADER_BYTES;
     let nextOffset = baseOffset;
     for (;;) {
-      const position = nextOffset < durableOffset ? window.findBatch(endPosition, nextOffset) : endPosition;
-      const at = position < 0 ? -1 : window.batchAt(position);
-      if (at < 0 || batchBaseOffset(window.words, at) < nextOffset) {
-        const header = position < 0 ? -1 : window.headerAt(position);
-        const isDamage = header >= 0 && nextOffset < durableOffset;
-        if (!isDamage) return { endPosition, nextOffset };
-        nextOffset = batchBaseOffset(window.words, header) + batchCount(window.words, header);
-        endPosition = position + batchLength(window.words, header);
-        continue;
-      }
-      nextOffset = batchBaseOffset(window.words, at) + batchCount(window.words, at);
-      endPosition = position + batchLength(window.words, at);
+      const isDurable = nextOffset < durableOffset;
+      const position = isDurable ? window.findBatch(endPosition, nextOffset) : endPosition;
+      const header = position < 0 ? -1 : window.headerAt(position);
+      if (header < 0) return { endPosition, nextOffset };
+      const { words } = window;
+      const toOffset = batchBaseOffset(words, header) + batchCount(words, header);
+      const end = position + batchLength(words, header);
+      const isOwn = batchBaseOffset(words, header) >= nextOffset;
+      if (!isOwn || (!isDurable && window.batchAt(position) < 0)) return { endPosition, nextOffset };
+      nextOffset = toOffset;
+      endPosition = end;
     }
   } finally {
     window.close();
