@@ -33,7 +33,7 @@ CREATE TABLE events (
 -- Events of a topic in the order of time.
 CREATE INDEX events_by_topic ON events (topic, received_us, log_id, log_offset);
 -- The newest events of a key.
-CREATE INDEX events_by_key ON events (event_key, topic, received_us) WHERE event_key IS NOT NULL;
+CREATE INDEX events_by_key ON events (event_key, topic, received_us, log_id, log_offset) WHERE event_key IS NOT NULL;
 -- All events in the order of time.
 CREATE INDEX events_by_time ON events (received_us, log_id, log_offset);
 

@@ -32,7 +32,7 @@ CREATE UNIQUE INDEX events_by_offset ON events (log_id, log_offset);
 -- Events of a topic in the order of time.
 CREATE INDEX events_by_topic ON events (topic, received_us, log_id, log_offset);
 -- The newest events of a key.
-CREATE INDEX events_by_key ON events (event_key, topic, received_us) WHERE event_key IS NOT NULL;
+CREATE INDEX events_by_key ON events (event_key, topic, received_us, log_id, log_offset) WHERE event_key IS NOT NULL;
 -- All events in the order of time.
 CREATE INDEX events_by_time ON events (received_us, log_id, log_offset);
 
