@@ -135,7 +135,7 @@ http: {host: 0.0.0.0}
       '11:20: lanes.realtime.sync_interval must be a duration from 1ms to 1m such as 250ms, 5s, 2m, 1h, 7d, not "100": the unit is missing',
       '12:17: dedup.window must be a duration from 1s to 36500d such as 250ms, 5s, 2m, 1h, 7d, not "5 fortnights"',
       '13:22: log.segment_bytes must be a size from 64KiB to 2GiB such as 512, 64KiB, 1MiB, 10GiB, not "lots"',
-      '14:1: unknown key "port"; did you mean "ingestion.tcp.port" or "ingestion.udp.port" or "http.port"?',
+      '14:1: unknown key "port"',
       '15:14: http.host "0.0.0.0" is open to the network without auth; listen on 127.0.0.1, or set "insecure: true" if that is meant',
     ]);
   });
