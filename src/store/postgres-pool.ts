@@ -8,7 +8,7 @@
  * connection that is gone. So whoever misses the deadline takes the whole set of connections down with it
  * (`retire()`): the next one gets a fresh set, and nothing left over can reach the server.
  */
-import { connect as connectSocket, type Socket } from "node:net";
+import { connect as connectSocket, isIP, type Socket } from "node:net";
 import postgres from "postgres";
 import { EscError } from "../errors.ts";
 import { BACKOFF, backoffMs } from "./backoff.ts";
@@ -154,7 +154,7 @@ export class PostgresPool {
       fetch_types: true,
       onnotice: () => {},
       backoff: (attempt: number) => backoffMs(BACKOFF, attempt, Math.random()) / 1000,
-      ...(tlsCa === undefined ? {} : { ssl: { ca: tlsCa, servername: host, rejectUnauthorized: true } }),
+      ...(tlsCa === undefined ? {} : { ssl: tlsOptions(tlsCa, host) }),
       connection: {
         application_name: "esc",
         statement_timeout: Math.max(1, deadlineMs - SERVER_MARGIN_MS),
@@ -206,6 +206,11 @@ export class PostgresPool {
     if (next === undefined) this.inUse--;
     else next.resume();
   }
+}
+
+/** The name to check the certificate against is `host`; only a name, never an address, is sent ahead. */
+function tlsOptions(ca: string, host: string) {
+  return { ca, host, rejectUnauthorized: true, ...(isIP(host) === 0 ? { servername: host } : {}) };
 }
 
 /** Server and database of a URL, without its secrets. */

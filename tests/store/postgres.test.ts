@@ -1,11 +1,13 @@
 /** What a network and servers do to PostgreSQL's clients: cut, stalled, killed, lagging. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { EscError } from "../../src/errors.ts";
 import { PostgresPool } from "../../src/store/postgres-pool.ts";
 import type { PostgresRunner } from "../../src/store/postgres-runner.ts";
 import { PostgresStore } from "../../src/store/postgres.ts";
 import { StoreReader } from "../../src/store/reader.ts";
 import { POSTGRES_MISSING, PostgresServer } from "../support/postgres.ts";
+import { TemporaryFolder } from "../support/temp.ts";
 import { Proxy } from "../support/proxy.ts";
 import { POSTGRES_TEST, postgresRunner } from "./backends.ts";
 import { rowsOf, T0_US } from "./rows.ts";
@@ -185,7 +187,7 @@ describe.skipIf(POSTGRES_MISSING !== undefined)(title, () => {
       await primary.kill();
       expect(await codeOf(pool.run((sql) => sql`SELECT 1`))).toBe("STORE_UNAVAILABLE");
       await primary.up();
-      await until2(async () => await codeOf(pool.run((sql) => sql`SELECT 1`)) === "done");
+      await untilTrue(async () => await codeOf(pool.run((sql) => sql`SELECT 1`)) === "done");
       await pool.close();
     },
     20_000,
@@ -203,7 +205,45 @@ describe.skipIf(POSTGRES_MISSING !== undefined)(title, () => {
   });
 });
 
-async function until2(condition: () => Promise<boolean>): Promise<void> {
+const hasOpenssl = Bun.which("openssl") !== null;
+
+describe.skipIf(POSTGRES_MISSING !== undefined || !hasOpenssl)(
+  `PostgreSQL over TLS${hasOpenssl ? "" : " (openssl is not installed)"}`,
+  () => {
+    test("a server is checked against the certificates given, and refused when it does not match", async () => {
+      const [own, other] = [selfSigned(), selfSigned()];
+      const server = await PostgresServer.start({ tls: own, settings: ["ssl_min_protocol_version=TLSv1.2"] });
+      const options = { ...POSTGRES_TEST, url: server.urlAt(server.port), slots: 1, deadlineMs: 3000 };
+      const isTls = (pool: PostgresPool) =>
+        pool.run((sql) => sql`SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()`).then(([row]) =>
+          row?.["ssl"]
+        );
+      const trusting = new PostgresPool({ ...options, tlsCa: own.certificate });
+      expect(await isTls(trusting)).toBe(true);
+      const distrusting = new PostgresPool({ ...options, tlsCa: other.certificate });
+      expect(await codeOf(isTls(distrusting))).toBe("STORE_UNAVAILABLE");
+      const asking = new PostgresPool({ ...options, url: `${options.url}?sslmode=require` });
+      expect(await isTls(asking)).toBe(true);
+      for (const pool of [trusting, distrusting, asking]) await pool.close();
+      await server.remove();
+    });
+  },
+);
+
+function selfSigned(): { certificate: string; key: string } {
+  const folder = new TemporaryFolder("tls");
+  const [key, certificate] = [folder.path("key"), folder.path("crt")];
+  const subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
+  const files = ["-keyout", key, "-out", certificate, "-days", "2"];
+  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  const { exitCode, stderr } = Bun.spawnSync(["openssl", "req", "-x509", ...kind, ...files, ...subject]);
+  if (exitCode !== 0) throw new Error(`openssl failed: ${stderr}`);
+  const made = { certificate: readFileSync(certificate, "utf8"), key: readFileSync(key, "utf8") };
+  folder.remove();
+  return made;
+}
+
+async function untilTrue(condition: () => Promise<boolean>): Promise<void> {
   const deadlineMs = Date.now() + 10_000;
   while (!await condition()) {
     if (Date.now() > deadlineMs) throw new Error("it did not come about");

@@ -1,5 +1,14 @@
 /** A real PostgreSQL server for a test: a primary, and replicas that stream from it. */
-import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -38,6 +47,8 @@ function hasUser(): boolean {
 export interface PostgresServerOptions {
   /** Lines of postgresql.conf as `name=value`. */
   readonly settings?: readonly string[];
+  /** Certificate and key, PEM: the server then speaks TLS, too. */
+  readonly tls?: { readonly certificate: string; readonly key: string };
 }
 
 /** One server process with its own folder and port. */
@@ -54,9 +65,10 @@ export class PostgresServer {
   }
 
   /** Makes an empty database cluster and starts it. */
-  static async start({ settings = [] }: PostgresServerOptions = {}): Promise<PostgresServer> {
+  static async start({ settings = [], tls }: PostgresServerOptions = {}): Promise<PostgresServer> {
     const folder = newFolder();
-    const server = new PostgresServer(folder, await freePort(), settings);
+    const all = tls === undefined ? settings : [...settings, "ssl=on", ...tlsFiles(folder, tls)];
+    const server = new PostgresServer(folder, await freePort(), all);
     run("initdb", ["-D", server.data, "-U", "esc", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-locale"]);
     await server.up();
     return server;
@@ -165,6 +177,17 @@ function newFolder(): string {
   if (user !== undefined) chownSync(folder, user.uid, user.gid);
   chmodSync(folder, 0o700);
   return folder;
+}
+
+function tlsFiles(folder: string, tls: NonNullable<PostgresServerOptions["tls"]>): string[] {
+  const user = process.getuid?.() === 0 ? postgresUser() : undefined;
+  const write = (name: string, text: string) => {
+    const path = join(folder, name);
+    writeFileSync(path, text, { mode: 0o600 });
+    if (user !== undefined) chownSync(path, user.uid, user.gid);
+    return path;
+  };
+  return [`ssl_cert_file=${write("tls.crt", tls.certificate)}`, `ssl_key_file=${write("tls.key", tls.key)}`];
 }
 
 /** PostgreSQL refuses to run as root. */
