@@ -14,6 +14,8 @@ import type { CommandContext } from "./command.ts";
 import { VERSION } from "./version.ts";
 
 const STDERR = 2;
+/** Between two looks at `log.max_total_bytes`. */
+const LIMIT_LOOK_MS = 1_000;
 /** Silence after a message that repeats. */
 const REPEAT_MS = 10_000;
 const EXIT_INTERRUPTED = 130;
@@ -79,12 +81,14 @@ async function serve(path: string | undefined, context: CommandContext): Promise
   }
   announce(engine, { http: http.address, grpc: grpc?.address }, logger);
   notifier.ready();
+  const limiter = await limitLogs(engine, logger);
   const watchdogMs = watchdogIntervalMs(context.env, process.pid);
   const watchdog = watchdogMs === undefined ? undefined : setInterval(() => notifier.watchdog(), watchdogMs);
 
   await stopping.promise;
   notifier.stopping();
   clearInterval(watchdog);
+  clearInterval(limiter);
   const deadlineMs = Date.now() + config.shutdownTimeoutMs;
   await http.quiesce();
   const complete = await engine.stop(deadlineMs - Date.now());
@@ -97,6 +101,27 @@ async function serve(path: string | undefined, context: CommandContext): Promise
       shutdown_timeout_ms: config.shutdownTimeoutMs,
     });}
   return complete ? 0 : 1;
+}
+
+/** Watches the size of all logs together, where the configuration limits it. */
+async function limitLogs(
+  engine: Engine,
+  logger: Logger,
+): Promise<ReturnType<typeof setInterval> | undefined> {
+  const { maxTotalBytes } = engine.config.log;
+  if (maxTotalBytes === null) return undefined;
+  const { TotalLimit } = await import("../src/log/total-limit.ts");
+  const { nodeFiles } = await import("../src/log/node-files.ts");
+  const limit = new TotalLimit(nodeFiles, engine.memory.shards.map(({ info }) => info), maxTotalBytes);
+  return setInterval(() => {
+    try {
+      const bytes = limit.look();
+      if (bytes > 0) logger.info("oldest segments given up: log.max_total_bytes is exceeded", { bytes });
+    } catch (error) {
+      // A segment that retention removes meanwhile; the next look comes soon.
+      logger.limited("total-limit", "warn", "The size of the logs cannot be read", { cause: String(error) });
+    }
+  }, LIMIT_LOOK_MS);
 }
 
 /** Opens the HTTP listener; the engine does not run without it. */

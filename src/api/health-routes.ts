@@ -1,12 +1,16 @@
 /** Is it alive, is it ready, how is it doing. */
 import { EXPOSITION_CONTENT_TYPE } from "../metrics/prometheus.ts";
+import { Ledger } from "../metrics/ledger.ts";
 import type { ApiContext } from "./context.ts";
+import { ledgerRoutes } from "./ledger-routes.ts";
 import { json, type Route } from "./route.ts";
 import { healthSchema, readySchema, statsSchema } from "./schemas.ts";
 import { readMetrics, readStats, uptimeSeconds } from "./stats.ts";
 
 export function healthRoutes({ engine }: ApiContext): Route[] {
+  const ledger = new Ledger(engine.meters);
   return [
+    ...ledgerRoutes(ledger),
     {
       method: "GET",
       path: "/healthz",
@@ -36,7 +40,7 @@ export function healthRoutes({ engine }: ApiContext): Route[] {
       tag: "health",
       responses: { 200: { description: "Text exposition 0.0.4", contentType: EXPOSITION_CONTENT_TYPE } },
       handle: () =>
-        new Response(readMetrics(engine), { headers: { "content-type": EXPOSITION_CONTENT_TYPE } }),
+        new Response(readMetrics(engine, ledger), { headers: { "content-type": EXPOSITION_CONTENT_TYPE } }),
     },
     {
       method: "GET",

@@ -3,6 +3,7 @@ import type { z } from "zod";
 import { REJECT_REASONS } from "../event/frame.ts";
 import { exposeMetrics } from "../metrics/expose.ts";
 import { Exposition } from "../metrics/prometheus.ts";
+import type { Ledger } from "../metrics/ledger.ts";
 import { readProcessUsage } from "../metrics/process-usage.ts";
 import { type LaneSnapshot, takeSnapshot, total } from "../metrics/snapshot.ts";
 import type { EngineView, LaneState } from "./engine-view.ts";
@@ -50,16 +51,21 @@ function laneStats(lane: LaneSnapshot, state: LaneState): Stats["lanes"][string]
   };
 }
 
-/** The Prometheus page. */
-export function readMetrics(engine: EngineView): string {
+/** The Prometheus page. @param ledger Compares with its last reading: the last scrape, as a rule. */
+export function readMetrics(engine: EngineView, ledger: Ledger): string {
   const page = exposeMetrics(takeSnapshot(engine.meters), {
     pipelineState: engine.pipeline().state,
     version: engine.version,
     usage: readProcessUsage(engine.threadNames()),
   });
-  if (engine.store === undefined) return page;
   const more = new Exposition();
-  engine.store.expose(more);
+  more.family(
+    "esc_ledger_imbalance",
+    "gauge",
+    "Events unaccounted for or counted twice; judged while nothing moves",
+  )
+    .sample(ledger.read().imbalance);
+  engine.store?.expose(more);
   return page + more.toString();
 }
 
