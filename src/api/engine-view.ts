@@ -10,6 +10,7 @@ import type { PipelineState } from "../metrics/expose.ts";
 import type { Meters } from "../metrics/snapshot.ts";
 import type { ThreadControl } from "../queue/control.ts";
 import type { Doorbell } from "../queue/doorbell.ts";
+import type { MarketQuery } from "../ingest/feeds/worker.ts";
 import type { StoreAccess } from "../store/access.ts";
 
 export type Health = "HEALTHY" | "ELEVATED" | "DEGRADED" | "CRITICAL" | "EMERGENCY";
@@ -53,6 +54,8 @@ export interface EngineView {
   readonly consumers: ConsumerStore;
   /** Present when topics are stored. */
   readonly store?: StoreAccess | undefined;
+  /** Present when feeds are configured. Answers JSON; `undefined`: no such thing; `busy`: not in time. */
+  readonly market?: { ask(query: MarketQuery): Promise<string | undefined> } | undefined;
 
   pipeline(): { readonly state: PipelineState; readonly health: Health };
   laneState(lane: string): LaneState;

@@ -6,6 +6,7 @@ import { eventRoutes } from "./event-routes.ts";
 import { healthRoutes } from "./health-routes.ts";
 import { openApiDocument } from "./openapi.ts";
 import { publishRoutes } from "./publish-routes.ts";
+import { marketRoutes } from "./market-routes.ts";
 import { json, type Route } from "./route.ts";
 import { problemSchema } from "./schemas.ts";
 import { storeRoutes } from "./store-routes.ts";
@@ -21,6 +22,7 @@ export function apiRoutes(context: ApiContext, upgrade: Upgrade): readonly Route
     ...subscribeRoutes(context, upgrade),
     ...dlqRoutes(context),
     ...storeRoutes(context),
+    ...marketRoutes(context),
     ...adminRoutes(context),
   ];
   let document: unknown;

@@ -6,6 +6,7 @@ import { checkListeners } from "./listeners.ts";
 import type { Report } from "./problems.ts";
 import type { CheckedFile } from "./schema.ts";
 import { authConfig, checkSecurity, limitsConfig, tlsConfig } from "./security.ts";
+import { feedsConfig } from "./feeds.ts";
 import { processingConfig } from "./processing.ts";
 import { cacheConfig, checkStore, storeConfig } from "./store.ts";
 import type { TopicLine } from "./topics-file.ts";
@@ -89,6 +90,7 @@ export function buildConfig(
       },
     },
     processing: processingConfig(file, report),
+    feeds: feedsConfig(file.feeds, readText, report),
     numa: {
       enable: numa.enable,
       dispatcherNode: numa.dispatcher_node,

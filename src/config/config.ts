@@ -8,6 +8,7 @@
 
 import type { AuthOptions } from "../auth/authenticator.ts";
 
+import type { FeedConfig } from "./feeds.ts";
 import type { AlertsSpec } from "../process/alerts/desk.ts";
 import type { HandlerSpec } from "../process/handlers/registry.ts";
 import type { RuleSpec } from "../process/rules/spec.ts";
@@ -40,6 +41,8 @@ export interface Config {
   readonly limits: LimitsConfig;
   readonly control: ControlConfig;
   readonly processing: ProcessingConfig;
+  /** Market data; empty: none, and no thread for it. */
+  readonly feeds: readonly FeedConfig[];
   readonly numa: NumaConfig;
   readonly logging: LoggingConfig;
   /** Sections of the original engine that have no effect yet; kept so that they are checked and shown. */

@@ -12,6 +12,7 @@ import type {
   TopicRule,
 } from "./config.ts";
 import { securityDocument } from "./security-document.ts";
+import { feedsDocument } from "./feeds.ts";
 import { processingDocument } from "./processing-document.ts";
 import { formatDuration, formatSize } from "./units.ts";
 
@@ -100,6 +101,7 @@ export function toDocument(config: Config): Document {
       },
     },
     ...processingDocument(config.processing),
+    feeds: feedsDocument(config.feeds),
     logging: { level: logging.level, format: logging.format, pattern: logging.pattern ?? NONE },
     numa: {
       enable: numa.enable,

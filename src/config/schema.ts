@@ -29,6 +29,7 @@ import {
   rulesSection,
   windowsSection,
 } from "./schema-processing.ts";
+import { feedsSection } from "./schema-feeds.ts";
 import { cacheSection, storeSection } from "./schema-store.ts";
 
 const data = section("Where esc keeps its files", {
@@ -106,6 +107,7 @@ export const configSchema = section("Configuration of esc", {
   windows: windowsSection.prefault({}),
   handlers: handlersSection.prefault({}),
   alerts: alertsSection.prefault({}),
+  feeds: feedsSection.prefault([]),
   logging: logging.prefault({}),
   numa: numaSection.prefault({}),
   description: descriptionKey,

@@ -7,8 +7,10 @@
  * Prices and quantities are texts with every digit, without exponent and trailing zeros. What is absent is left out.
  * The same message always gives the same bytes, so two replays can be compared byte by byte.
  */
+import type { OrderBook } from "../book/book.ts";
 import { formatScaled, stripZeros } from "../book/decimal.ts";
 import type { LevelColumns } from "../book/levels.ts";
+import type { BookSide } from "../book/side.ts";
 import { type Bar, barRow } from "./bar.ts";
 import type { Instrument } from "./instrument.ts";
 import type { MarketMessage } from "./message.ts";
@@ -43,6 +45,57 @@ export function messageJson(message: MarketMessage): string {
   if (message.kind === "bar") pushProviderBar(parts, message);
   if (message.text !== "") parts.push(`"text":${JSON.stringify(message.text)}`);
   return `${parts.join(",")}}`;
+}
+
+/** What the payload of a book's snapshot or update says. */
+export interface BookChange {
+  readonly eventTimeUs: number;
+  readonly receivedUs: number;
+  readonly firstId: number;
+  readonly lastId: number;
+  readonly previousId: number;
+  readonly checksum: number;
+  readonly bids: LevelColumns;
+  readonly asks: LevelColumns;
+}
+
+/** A book's update as JSON text, in the form of `messageJson`. */
+export function bookDeltaJson(update: BookChange, instrument: Instrument): string {
+  const parts = bookStart("book_delta", update.eventTimeUs, update.receivedUs, instrument);
+  parts.push(
+    `"bids":${levelsJson(update.bids, instrument)}`,
+    `"asks":${levelsJson(update.asks, instrument)}`,
+  );
+  pushNumber(parts, "first_id", update.firstId);
+  pushNumber(parts, "last_id", update.lastId);
+  pushNumber(parts, "previous_id", update.previousId);
+  pushNumber(parts, "checksum", update.checksum);
+  return `${parts.join(",")}}`;
+}
+
+/** A whole book as JSON text, best levels first, in the form of `messageJson`. */
+export function bookSnapshotJson(book: OrderBook, lastId: number, instrument: Instrument): string {
+  const parts = bookStart("book_snapshot", book.eventTimeUs, book.receivedUs, instrument);
+  parts.push(`"bids":${sideJson(book.bids, book)}`, `"asks":${sideJson(book.asks, book)}`);
+  pushNumber(parts, "last_id", lastId);
+  return `${parts.join(",")}}`;
+}
+
+function bookStart(kind: string, timeUs: number, receivedUs: number, instrument: Instrument): string[] {
+  return [
+    `{"kind":"${kind}","venue":${JSON.stringify(instrument.venue)}`,
+    `"symbol":${JSON.stringify(instrument.symbol)}`,
+    ...(timeUs === receivedUs ? [] : [`"time_us":${timeUs}`]),
+    `"received_us":${receivedUs}`,
+  ];
+}
+
+function sideJson(side: BookSide, { priceScale, qtyScale }: OrderBook): string {
+  const rows: string[] = [];
+  for (let rank = 0; rank < side.count; rank++) {
+    rows.push(`["${formatScaled(side.price(rank), priceScale)}","${side.qtyText(rank, qtyScale)}"]`);
+  }
+  return `[${rows.join(",")}]`;
 }
 
 /** A bar of ours as JSON text; `revision` tells corrections, `incomplete` a lost line within it. */

@@ -41,9 +41,15 @@ export interface IntegrityReport {
   readonly severity: GapSeverity;
 }
 
+/** The update just applied: a message, or one that had waited for the snapshot. Reused by its owner. */
+export type BookUpdate = Pick<
+  MarketMessage,
+  "firstId" | "lastId" | "previousId" | "checksum" | "eventTimeUs" | "receivedUs" | "bids" | "asks"
+>;
+
 export interface BookFeedListener {
   /** An update was applied and all checks hold; called for buffered ones too, in order, once the book has joined. */
-  onUpdate(feed: BookFeed): void;
+  onUpdate(feed: BookFeed, update: BookUpdate): void;
   /** The book was replaced by a snapshot, before any buffered update is applied. */
   onSnapshot(feed: BookFeed): void;
   /** The book is empty and syncing now, for the reason told. */
@@ -191,7 +197,7 @@ export class BookFeed {
     this.#applied(message);
   }
 
-  #applied(message: MarketMessage | ReturnType<JoinBuffer["take"]>): void {
+  #applied(message: BookUpdate): void {
     const { book } = this;
     book.eventTimeUs = message.eventTimeUs;
     book.receivedUs = message.receivedUs;
@@ -200,7 +206,7 @@ export class BookFeed {
     if (!this.#verify(message)) return;
     this.appliedCount++;
     if (this.#state === "stale") this.#setState("live");
-    this.#listener.onUpdate(this);
+    this.#listener.onUpdate(this, message);
   }
 
   #judge(update: UpdateIds) {

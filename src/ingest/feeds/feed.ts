@@ -10,7 +10,13 @@
  */
 import type { Instrument } from "../../market/instrument.ts";
 import type { MarketMessage } from "../../market/message.ts";
-import { BookFeed, type BookFeedListener, type BookState, type IntegrityReport } from "./book-feed.ts";
+import {
+  BookFeed,
+  type BookFeedListener,
+  type BookState,
+  type BookUpdate,
+  type IntegrityReport,
+} from "./book-feed.ts";
 import type { Decoder, DecodeResult } from "./decoder.ts";
 import { Line, type LineListener, type LineOptions, type LossReason } from "./line.ts";
 import { type SnapshotFetcher, SnapshotQueue } from "./snapshot-queue.ts";
@@ -22,8 +28,8 @@ import type { Venue, Wanted } from "./venue.ts";
 export interface FeedListener {
   /** A live trade, a quote, or a provider's bar; repeats and history are left out. */
   onMessage(message: MarketMessage): void;
-  /** A book took an update (or a snapshot) and is right. */
-  onBook(feed: BookFeed, isSnapshot: boolean): void;
+  /** A book took an update (or a snapshot, without `update`) and is right. */
+  onBook(feed: BookFeed, isSnapshot: boolean, update: BookUpdate | undefined): void;
   onIntegrity(report: IntegrityReport): void;
   onBookState(instrument: Instrument, state: BookState): void;
   /** Trades known to be lost. */
@@ -45,6 +51,10 @@ export interface FeedOptions {
   readonly reconnect?: NonNullable<LineOptions["reconnect"]>;
   /** A live book without updates for so long is stale. Default 60 s. */
   readonly staleMs?: number;
+  /** Receipt time of a text, microseconds since 1970. Default: that of the last `tick()`. */
+  readonly nowUs?: () => number;
+  /** Is told every text before it is decoded. */
+  readonly onRaw?: (text: string, receivedUs: number) => void;
 }
 
 export class Feed implements LineListener, BookFeedListener {
@@ -67,12 +77,16 @@ export class Feed implements LineListener, BookFeedListener {
   readonly #snapshots: SnapshotQueue;
   readonly #staleUs: number;
   #nowMs = 0;
+  readonly #nowUs: () => number;
+  readonly #onRaw: FeedOptions["onRaw"];
 
   constructor(listener: FeedListener, options: FeedOptions) {
     const { venue } = options;
     this.#venue = venue;
     this.#listener = listener;
     this.#staleUs = (options.staleMs ?? 60_000) * 1000;
+    this.#nowUs = options.nowUs ?? (() => this.#nowMs * 1000);
+    this.#onRaw = options.onRaw;
     this.decoder = venue.makeDecoder((message) => this.#take(message));
     this.#snapshots = new SnapshotQueue({
       urlOf: options.snapshotUrl ?? venue.snapshotUrl?.bind(venue) ?? (() => ""),
@@ -114,6 +128,11 @@ export class Feed implements LineListener, BookFeedListener {
     for (const book of this.#books.values()) book.checkSilence(nowMs * 1000, this.#staleUs);
   }
 
+  /** All books met so far. */
+  get books(): Iterable<BookFeed> {
+    return this.#books.values();
+  }
+
   /** The book of an instrument by the venue's name; `undefined` before its first message. */
   book(venueSymbol: string): BookFeed | undefined {
     const instrument = this.decoder.instruments.get(venueSymbol);
@@ -121,7 +140,9 @@ export class Feed implements LineListener, BookFeedListener {
   }
 
   onText(text: string): void {
-    const result = this.decoder.decode(text, this.#nowMs * 1000);
+    const nowUs = this.#nowUs();
+    this.#onRaw?.(text, nowUs);
+    const result = this.decoder.decode(text, nowUs);
     this.results[result]++;
     // A message nobody can read may have been a book's update. Where no sequence tells, only a new line repairs it.
     const mayHideLoss = result !== "ok" && result !== "unknown_symbol";
@@ -140,12 +161,12 @@ export class Feed implements LineListener, BookFeedListener {
     this.#listener.onLine(reason, lastMessageMs);
   }
 
-  onUpdate(feed: BookFeed): void {
-    this.#listener.onBook(feed, false);
+  onUpdate(feed: BookFeed, update: BookUpdate): void {
+    this.#listener.onBook(feed, false, update);
   }
 
   onSnapshot(feed: BookFeed): void {
-    this.#listener.onBook(feed, true);
+    this.#listener.onBook(feed, true, undefined);
   }
 
   onFault(_feed: BookFeed, report: IntegrityReport): void {
@@ -208,7 +229,7 @@ export class Feed implements LineListener, BookFeedListener {
   }
 
   #takeSnapshot(instrument: Instrument, text: string): void {
-    const result = this.decoder.decodeSnapshot?.(text, instrument, this.#nowMs * 1000) ?? "bad_message";
+    const result = this.decoder.decodeSnapshot?.(text, instrument, this.#nowUs()) ?? "bad_message";
     this.results[result]++;
     // A body nobody can read is no snapshot: ask again, later.
     if (result !== "ok") this.#snapshots.add(instrument, this.#nowMs);

@@ -1,0 +1,57 @@
+/** Config and shared memory → what the feed thread is started with; and main's questions to that thread. */
+import type { Config } from "./config/config.ts";
+import type { EngineMemory, SourceMemory } from "./engine-memory.ts";
+import type { FeedCommand, FeedMessage, FeedWorkerOptions, MarketQuery } from "./ingest/feeds/worker.ts";
+
+export function feedOptions(source: SourceMemory, config: Config, memory: EngineMemory): FeedWorkerOptions {
+  return {
+    index: source.index,
+    control: source.control,
+    doorbell: source.doorbell,
+    ring: source.ring,
+    dispatcherDoorbell: memory.dispatcher.doorbell,
+    completions: [source.fromDispatcher, ...source.fromLanes],
+    counters: source.counters,
+    latencies: source.latencies,
+    blocked: source.blocked,
+    shardCount: memory.shards.length,
+    maxFrameBytes: config.ingestion.maxFrameBytes,
+    feeds: config.feeds,
+  };
+}
+
+/** Questions that may wait for the feed thread at the same time; more are answered `busy` at once. */
+const WAITING_MAX = 1024;
+const ANSWER_MS_MAX = 2_000;
+
+/** Asks the feed thread for books and lines. Main thread only. */
+export class MarketDesk {
+  readonly #post: (command: FeedCommand) => void;
+  readonly #waiting = new Map<number, (json: string | undefined | "busy") => void>();
+  #ticket = 0;
+
+  constructor(post: (command: FeedCommand) => void) {
+    this.#post = post;
+  }
+
+  /** @returns JSON, `undefined` when there is nothing of that name, `busy` when the thread does not answer in time. */
+  ask(query: MarketQuery): Promise<string | undefined | "busy"> {
+    if (this.#waiting.size >= WAITING_MAX) return Promise.resolve("busy");
+    const ticket = ++this.#ticket;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => settle("busy"), ANSWER_MS_MAX);
+      const settle = (json: string | undefined | "busy") => {
+        clearTimeout(timer);
+        this.#waiting.delete(ticket);
+        resolve(json);
+      };
+      this.#waiting.set(ticket, settle);
+      this.#post({ type: "market_query", ticket, query });
+    });
+  }
+
+  /** Hands an answer to whoever waits for it. */
+  answer({ ticket, json }: Extract<FeedMessage, { type: "market_answer" }>): void {
+    this.#waiting.get(ticket)?.(json);
+  }
+}

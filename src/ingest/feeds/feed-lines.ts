@@ -1,0 +1,175 @@
+/**
+ * One configured feed: its line, or its two lines of which one leads.
+ *
+ *     primary ──┐
+ *               ├─▶ the leading one's books and quotes, trades of both ─▶ FeedEvents
+ *     backup  ──┘
+ *
+ * Both lines are open and both keep their books, so the lead changes without waiting: as soon as the leading line is
+ * lost while the other is open, or when it is silent for `failoverMs` while the other is not. The new leader's books
+ * are published whole, and its updates follow them. The owner calls `tick()`; one thread.
+ */
+import type { Instrument } from "../../market/instrument.ts";
+import type { MarketMessage } from "../../market/message.ts";
+import type { BookFeed, BookState, BookUpdate, IntegrityReport } from "./book-feed.ts";
+import { type EventSink, FeedEvents } from "./feed-events.ts";
+import { Feed, type FeedListener, type FeedOptions } from "./feed.ts";
+import type { LossReason } from "./line.ts";
+import { type FeedSpec, venueOfSpec } from "./spec.ts";
+import type { Venue } from "./venue.ts";
+
+/** What of the platform a feed needs. */
+export interface FeedPlatform {
+  readonly nowUs: () => number;
+  readonly random: () => number;
+  readonly openSocket: FeedOptions["openSocket"];
+  readonly fetchText: FeedOptions["fetchText"];
+}
+
+type LineName = "primary" | "backup";
+
+class FeedLine implements FeedListener {
+  readonly name: LineName;
+  readonly feed: Feed;
+  isOpen = false;
+  /** Receipt time of the newest data; NaN before any. */
+  lastUs = NaN;
+  readonly #owner: FeedLines;
+
+  constructor(name: LineName, owner: FeedLines, options: FeedOptions) {
+    this.name = name;
+    this.#owner = owner;
+    this.feed = new Feed(this, options);
+  }
+
+  onMessage(message: MarketMessage): void {
+    this.lastUs = message.receivedUs;
+    this.#owner.events.message(message, this.#owner.leader === this);
+  }
+
+  onBook(feed: BookFeed, _isSnapshot: boolean, update: BookUpdate | undefined): void {
+    this.lastUs = feed.book.receivedUs;
+    if (this.#owner.leader === this) this.#owner.events.book(feed, update);
+  }
+
+  onIntegrity(report: IntegrityReport): void {
+    if (this.#owner.leader === this) this.#owner.events.integrity(report);
+  }
+
+  onBookState(instrument: Instrument, state: BookState): void {
+    if (this.#owner.leader === this) this.#owner.events.bookState(instrument, state, this.#owner.nowUs());
+  }
+
+  onTradesMissing(instrument: Instrument, count: number): void {
+    if (this.#owner.leader === this) this.#owner.events.tradesMissing(instrument, count, this.#owner.nowUs());
+  }
+
+  onLine(event: "open" | LossReason, lastMessageMs: number): void {
+    this.isOpen = event === "open";
+    this.#owner.lineChanged(this, event, lastMessageMs);
+  }
+
+  onVenueError(text: string): void {
+    this.#owner.events.line(this.name, "refused", this.#owner.nowUs(), { text: text.slice(0, 1000) });
+  }
+}
+
+export class FeedLines {
+  readonly spec: FeedSpec;
+  readonly venue: Venue;
+  readonly events: FeedEvents;
+  readonly nowUs: () => number;
+  readonly #lines: readonly FeedLine[];
+  #leader: FeedLine;
+  #lostUs = NaN;
+
+  constructor(spec: FeedSpec, sink: EventSink, platform: FeedPlatform) {
+    this.spec = spec;
+    this.nowUs = platform.nowUs;
+    this.venue = venueOfSpec(spec);
+    this.events = new FeedEvents(sink, spec, this.venue.name);
+    const options = (url: string | null): FeedOptions => ({
+      ...platform,
+      venue: this.venue,
+      wanted: { symbols: spec.symbols, channels: spec.channels },
+      staleMs: spec.staleMs,
+      ...(url === null ? {} : { url }),
+      ...(spec.snapshotUrl === null ? {} : { snapshotUrl: snapshotUrlOf(spec.snapshotUrl) }),
+      ...(spec.raw ? { onRaw: (text: string, receivedUs: number) => this.events.raw(text, receivedUs) } : {}),
+    });
+    const primary = new FeedLine("primary", this, options(spec.url));
+    this.#leader = primary;
+    this.#lines = spec.backupUrl === null
+      ? [primary]
+      : [primary, new FeedLine("backup", this, options(spec.backupUrl))];
+  }
+
+  get leader(): FeedLine {
+    return this.#leader;
+  }
+
+  start(nowMs: number): void {
+    for (const { feed } of this.#lines) feed.start(nowMs);
+  }
+
+  stop(): void {
+    for (const { feed } of this.#lines) feed.stop();
+  }
+
+  /** Does whatever is due at this time: call it some ten times a second. */
+  tick(nowMs: number): void {
+    for (const { feed } of this.#lines) feed.tick(nowMs);
+    const other = this.#lines.find((line) => line !== this.#leader);
+    const isBehind = other?.isOpen === true &&
+      other.lastUs - this.#leader.lastUs > this.spec.failoverMs * 1000;
+    if (other !== undefined && isBehind) this.#lead(other, "silence");
+    this.events.tick(this.nowUs());
+  }
+
+  /** A line of this feed was opened or lost. */
+  lineChanged(line: FeedLine, event: "open" | LossReason, lastMessageMs: number): void {
+    const nowUs = this.nowUs();
+    this.events.line(line.name, event, nowUs);
+    const other = this.#lines.find((one) => one !== line);
+    if (event !== "open" && line === this.#leader && other?.isOpen === true) return this.#lead(other, event);
+    if (line !== this.#leader) {
+      if (event === "open" && !this.#leader.isOpen) this.#lead(line, "open");
+      return;
+    }
+    if (event !== "open") this.#lostUs = Number.isNaN(lastMessageMs) ? nowUs : lastMessageMs * 1000;
+    else if (!Number.isNaN(this.#lostUs)) {
+      this.events.dataLost(this.#lostUs, nowUs);
+      this.#lostUs = NaN;
+    }
+  }
+
+  /** Lines and their states, for queries. */
+  describe() {
+    return {
+      feed: this.spec.name,
+      venue: this.venue.name,
+      symbols: [...this.events.symbols],
+      lines: this.#lines.map(({ name, feed, lastUs }) => ({
+        line: name,
+        leads: name === this.#leader.name,
+        state: feed.line.state,
+        breaker: feed.line.breaker,
+        losses: feed.line.lossCount,
+        last_data_us: Number.isNaN(lastUs) ? undefined : lastUs,
+        messages: feed.results,
+      })),
+    };
+  }
+
+  #lead(line: FeedLine, reason: string): void {
+    this.#leader = line;
+    this.events.line(line.name, "leads", this.nowUs(), { reason });
+    for (const book of line.feed.books) {
+      if (book.state !== "syncing") this.events.book(book, undefined);
+    }
+  }
+}
+
+function snapshotUrlOf(template: string): (symbol: string) => string {
+  return (symbol) => template.replaceAll("{symbol}", encodeURIComponent(symbol));
+}

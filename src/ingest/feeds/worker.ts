@@ -1,0 +1,177 @@
+/**
+ * The feed thread: lines to trading venues on one side, one `Source` towards the engine on the other.
+ *
+ * It has an event loop, ticks its feeds some twenty times a second, and offers what they told in runs: once a turn, so
+ * that a burst of messages costs one publication.
+ *
+ *     serving → quiesced (lines closed, everything offered) → finished
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import type { CompletionMemory } from "../../queue/completions.ts";
+import { STATE_DRAINED, STATE_RUNNING, ThreadControl } from "../../queue/control.ts";
+import { Doorbell } from "../../queue/doorbell.ts";
+import type { RingMemory } from "../../queue/ring.ts";
+import { nowUs } from "../../system/clock.ts";
+import { Source } from "../source.ts";
+import { EventWriter } from "./event-writer.ts";
+import { bookStateJson } from "./feed-events.ts";
+import { FeedLines } from "./feed-lines.ts";
+import type { RestAnswer } from "./snapshot-queue.ts";
+import type { FeedSpec } from "./spec.ts";
+
+/** `workerData` of the feed thread; structured-cloneable, the same for every incarnation. */
+export interface FeedWorkerOptions {
+  /** Number of this source, in run records. */
+  readonly index: number;
+  readonly control: SharedArrayBuffer;
+  readonly doorbell: SharedArrayBuffer;
+  readonly ring: RingMemory;
+  readonly dispatcherDoorbell: SharedArrayBuffer;
+  readonly completions: readonly CompletionMemory[];
+  readonly counters: SharedArrayBuffer;
+  readonly latencies: SharedArrayBuffer;
+  readonly blocked: SharedArrayBuffer;
+  readonly shardCount: number;
+  readonly maxFrameBytes: number;
+  readonly feeds: readonly FeedSpec[];
+}
+
+/** Main → feed thread. */
+export type FeedCommand =
+  | { readonly type: "quiesce" }
+  | { readonly type: "finish" }
+  | { readonly type: "market_query"; readonly ticket: number; readonly query: MarketQuery };
+
+export type MarketQuery =
+  | { readonly what: "feeds" }
+  | { readonly what: "book"; readonly venue: string; readonly symbol: string; readonly levels: number };
+
+/** Feed thread → main. */
+export type FeedMessage =
+  | { readonly type: "quiesced" }
+  | { readonly type: "log"; readonly level: "warn" | "error"; readonly message: string }
+  /** `json` is `undefined` when there is no such book. */
+  | { readonly type: "market_answer"; readonly ticket: number; readonly json: string | undefined };
+
+const TICK_MS = 50;
+const REST_TIMEOUT_MS = 10_000;
+const REST_BYTES_MAX = 64 * 1024 * 1024;
+/** How long `quiesce` waits for room for the last events. */
+const QUIESCE_MS_MAX = 1_000;
+
+class FeedThread {
+  readonly #control: ThreadControl;
+  readonly #source: Source;
+  readonly #writer: EventWriter;
+  readonly #feeds: readonly FeedLines[];
+  #lostTold = 0;
+  #isFlushDue = false;
+  readonly #timer: ReturnType<typeof setInterval>;
+
+  constructor(options: FeedWorkerOptions) {
+    this.#control = new ThreadControl(options.control);
+    this.#source = new Source({
+      index: options.index,
+      ring: options.ring,
+      dispatcherDoorbell: new Doorbell(options.dispatcherDoorbell),
+      completions: options.completions,
+      counters: options.counters,
+      latencies: options.latencies,
+      shardCount: options.shardCount,
+      blocked: options.blocked,
+      nowUs,
+    });
+    this.#writer = new EventWriter(this.#source, options.maxFrameBytes, nowUs);
+    this.#feeds = options.feeds.map((spec) =>
+      new FeedLines(
+        spec,
+        (event) => {
+          this.#writer.write(event);
+          this.#flushSoon();
+        },
+        { nowUs, random: Math.random, openSocket: (url) => new WebSocket(url), fetchText },
+      )
+    );
+    for (const feed of this.#feeds) feed.start(Date.now());
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#control.state = STATE_RUNNING;
+  }
+
+  receive(command: FeedCommand): void {
+    if (command.type === "quiesce") void this.#quiesce();
+    else if (command.type === "finish") this.#finish();
+    else post({ type: "market_answer", ticket: command.ticket, json: this.#answer(command.query) });
+  }
+
+  #tick(): void {
+    this.#control.beat();
+    this.#source.poll();
+    for (const feed of this.#feeds) feed.tick(Date.now());
+    this.#writer.flush();
+    const lost = this.#writer.lostCount + this.#writer.tooLargeCount;
+    if (lost === this.#lostTold) return;
+    post({
+      type: "log",
+      level: "warn",
+      message: `Lost ${lost - this.#lostTold} events of market data: the engine had no room for them`,
+    });
+    this.#lostTold = lost;
+  }
+
+  /** Once after all messages that have arrived by now. */
+  #flushSoon(): void {
+    if (this.#isFlushDue) return;
+    this.#isFlushDue = true;
+    setImmediate(() => {
+      this.#isFlushDue = false;
+      this.#writer.flush();
+    });
+  }
+
+  #answer(query: MarketQuery): string | undefined {
+    if (query.what === "feeds") return JSON.stringify({ feeds: this.#feeds.map((feed) => feed.describe()) });
+    for (const { venue, events } of this.#feeds) {
+      if (venue.name !== query.venue) continue;
+      const book = events.bookOf(query.symbol);
+      if (book !== undefined) return bookStateJson(book, nowUs(), query.levels);
+    }
+    return undefined;
+  }
+
+  async #quiesce(): Promise<void> {
+    clearInterval(this.#timer);
+    for (const feed of this.#feeds) feed.stop();
+    const untilMs = Date.now() + QUIESCE_MS_MAX;
+    while (!this.#writer.flush() && Date.now() < untilMs) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    post({ type: "quiesced" });
+  }
+
+  #finish(): void {
+    clearInterval(this.#timer);
+    for (const feed of this.#feeds) feed.stop();
+    this.#control.state = STATE_DRAINED;
+    parentPort?.close();
+  }
+}
+
+/** A text over HTTP, for book snapshots. */
+async function fetchText(url: string): Promise<RestAnswer> {
+  const response = await fetch(url, { signal: AbortSignal.timeout(REST_TIMEOUT_MS) });
+  const bytes = Number(response.headers.get("content-length") ?? 0);
+  if (bytes > REST_BYTES_MAX) throw new RangeError(`Snapshot of ${bytes} bytes is too large`);
+  const retryAfterS = Number(response.headers.get("retry-after") ?? 0);
+  return {
+    status: response.status,
+    text: await response.text(),
+    retryAfterMs: Number.isFinite(retryAfterS) ? retryAfterS * 1000 : 0,
+  };
+}
+
+function post(message: FeedMessage): void {
+  parentPort?.postMessage(message);
+}
+
+const thread = new FeedThread(workerData as FeedWorkerOptions);
+parentPort?.on("message", (command: FeedCommand) => thread.receive(command));
