@@ -159,7 +159,7 @@ export function storeRoutes(context: ApiContext): Route[] {
     }),
     {
       ...route(
-        "/api/v1/query/windows/{name}",
+        "/api/v1/windows/{name}",
         "Results of a window",
         windowsQuery,
         windowsAnswer,

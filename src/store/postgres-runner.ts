@@ -28,6 +28,9 @@ const SAMPLES_MAX = 256;
 /** Lag of a replica that has replayed none of the samples, or does not answer. */
 const LAG_UNKNOWN_MS = Infinity;
 
+/** SQLSTATE of a statement that would write in a read-only transaction. */
+const READ_ONLY = "25006";
+
 interface Sample {
   readonly atMs: number;
   /** Bytes from the beginning of the WAL. */
@@ -176,14 +179,22 @@ async function selectReadOnly(pool: PostgresPool, text: string, rowsMax: number)
     const rows: unknown[][] = [];
     let columns: readonly string[] = [];
     let isCut = false;
-    await sql.unsafe(text).values().cursor(Math.min(rowsMax + 1, 1000), (batch) => {
-      columns = (batch as { columns?: { name: string }[] }).columns?.map(({ name }) => name) ?? columns;
-      for (const row of batch) {
-        if (rows.length === rowsMax) isCut = true;
-        else rows.push(row);
+    try {
+      await sql.unsafe(text).values().cursor(Math.min(rowsMax + 1, 1000), (batch) => {
+        columns = (batch as { columns?: { name: string }[] }).columns?.map(({ name }) => name) ?? columns;
+        for (const row of batch) {
+          if (rows.length === rowsMax) isCut = true;
+          else rows.push(row);
+        }
+        return isCut ? sql.CLOSE : undefined;
+      });
+    } catch (error) {
+      // The database is well: it is the query that wanted to write.
+      if (error instanceof Error && "code" in error && error.code === READ_ONLY) {
+        throw new EscError("USAGE", `Cannot run the query: ${error.message}`, { cause: error });
       }
-      return isCut ? sql.CLOSE : undefined;
-    });
+      throw error;
+    }
     return { columns, rows, isCut };
   });
 }

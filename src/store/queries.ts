@@ -78,7 +78,7 @@ export function selectEvents(builder: Builder, filter: EventFilter) {
   const [topic] = topics ?? [];
   // One topic as a comparison: the index then gives the order, too.
   if (topics?.length === 1 && topic !== undefined) query = query.where("events.topic", "=", topic);
-  else if (topics !== undefined) query = query.where("events.topic", "in", topics);
+  else if (topics !== undefined) query = query.where("events.topic", "in", padded(topics));
   if (key !== undefined) query = query.where("events.event_key", "=", key);
   if (fromUs !== undefined) query = query.where("events.received_us", ">=", fromUs);
   if (toUs !== undefined) query = query.where("events.received_us", "<", toUs);
@@ -93,6 +93,17 @@ export function selectEvents(builder: Builder, filter: EventFilter) {
   }
   return query.orderBy("events.received_us", order).orderBy("events.log_id", order)
     .orderBy("events.log_offset", order).limit(limit).compile();
+}
+
+/**
+ * Repeats the last one up to a power of two: databases prepare each text once, and a list of every possible
+ * length would be a thousand texts.
+ */
+function padded(topics: readonly string[]): readonly string[] {
+  const last = topics.at(-1);
+  if (last === undefined) return topics;
+  const length = 2 ** Math.ceil(Math.log2(topics.length));
+  return [...topics, ...new Array<string>(length - topics.length).fill(last)];
 }
 
 /** Topics that have a last value, from `from` and below `to` in the order of bytes. */
@@ -118,7 +129,7 @@ export function selectLastValues(builder: Builder, topics: readonly string[]) {
     "last_values.event_key",
     "last_values.headers",
     "last_values.payload",
-  ]).where("last_values.topic", "in", topics).orderBy("last_values.topic").compile();
+  ]).where("last_values.topic", "in", padded(topics)).orderBy("last_values.topic").compile();
 }
 
 export interface WindowFilter {

@@ -127,6 +127,10 @@ export class StoreReader {
 
   /** One SELECT as it was written. */
   async select(sql: string, rowsMax: number): Promise<SelectResult> {
+    // A database says nothing at all to nothing, and its client would wait for an answer.
+    if (/^(\s|;|--.*$|\/\*[^*]*\*\/)*$/m.exec(sql)?.[0] === sql) {
+      throw new EscError("USAGE", "Cannot run the query: there is none");
+    }
     return await this.#runner.select(sql, rowsMax);
   }
 

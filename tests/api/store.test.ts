@@ -69,7 +69,7 @@ interface Answer {
 }
 
 async function get<T extends object = Answer>(path: string): Promise<T & { readonly status: number }> {
-  const response = await rig.fetch(`/api/v1/query/${path}`);
+  const response = await rig.fetch(`/api/v1/${path.startsWith("windows/") ? path : `query/${path}`}`);
   const body: T = await response.json();
   return { ...body, status: response.status };
 }
