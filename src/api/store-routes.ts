@@ -4,9 +4,9 @@
  * Unlike `/api/v1/events`, which reads the logs, these find by index: a topic, a key, a range of time.
  */
 import { z } from "zod";
-import { nothingStored } from "../store/access.ts";
+import { nothingStored, PAGE_ROWS_MAX } from "../store/access.ts";
 import type { EventResult } from "../store/queries.ts";
-import { PAGE_ROWS_MAX, type StoreReader } from "../store/reader.ts";
+import type { StoreReader } from "../store/reader.ts";
 import { isUtf8 } from "../event/utf8.ts";
 import type { ApiContext } from "./context.ts";
 import { type ApiRequest, checkQuery, json, type Route } from "./route.ts";

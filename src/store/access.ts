@@ -26,6 +26,9 @@ import {
 } from "./sink-counters.ts";
 import { exposeReader } from "./expose.ts";
 
+/** Rows of one page. */
+export const PAGE_ROWS_MAX = 10_000;
+
 export interface CacheSettings {
   readonly redisUrl?: string;
   readonly keyPrefix: string;

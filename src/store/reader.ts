@@ -24,8 +24,6 @@ import {
   type WindowFilter,
 } from "./queries.ts";
 
-/** Rows of one page. */
-export const PAGE_ROWS_MAX = 10_000;
 /** Topics that one pattern may stand for; beyond, a question must be narrower. */
 export const PATTERN_TOPICS_MAX = 1000;
 /** Last values looked through for a pattern. */
