@@ -1,13 +1,9 @@
 /**
- * Replay: how fast one thread turns the log on disk into EVENTS frames, without the socket.
- *
- * Writes events of 128 bytes to a real log, reads them back through a subscription into memory, and
- * checks that every offset came exactly once before it prints anything.
- *
- *     bun bench/deliver.ts [events]
+ * Replay: how fast one thread turns the log on disk into EVENTS frames, without the socket. Every event must come
+ * exactly once.
  */
 import { mkdtempSync, rmSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventsTargetBytesMin } from "../src/deliver/events-frame.ts";
 import { BadRequest } from "../src/deliver/request.ts";
@@ -18,22 +14,43 @@ import { RUN_COUNT, RUN_HEADER_BYTES, RUN_LENGTH } from "../src/event/run.ts";
 import { LOG_BATCH_HEADER_BYTES } from "../src/log/format.ts";
 import { nodeFiles } from "../src/log/node-files.ts";
 import { LOG_OPTIONS_DEFAULT } from "../src/log/segment.ts";
-import { createShardState, ShardState } from "../src/log/shard-state.ts";
+import { createShardState, type ShardInfo, ShardState } from "../src/log/shard-state.ts";
 import { LogWriter } from "../src/log/writer.ts";
 import { createCounters, openCounters } from "../src/metrics/counters.ts";
 import { Histogram } from "../src/metrics/histogram.ts";
 import { SOURCE_COUNTERS } from "../src/metrics/layout.ts";
 import { nowUs } from "../src/system/clock.ts";
+import { type Benchmark, type Case, type Sample, scaled } from "./benchmark.ts";
+import { threadNs } from "./thread-time.ts";
 
 const EVENT_BYTES = 128;
-const ROUNDS = 5;
-const total = Number(process.argv[2] ?? 4_000_000);
-const directory = mkdtempSync(join(tmpdir(), "esc-bench-deliver-"));
-const state = createShardState();
-const info = { index: 0, lane: "batch", shard: 0, directory: join(directory, "0"), state };
+const TOTAL = 2_000_000;
+/** Events a run, and events in a row with the same topic. */
+const SHAPES = [[512, 512], [8, 8], [1, 1]] as const;
+const SUBSCRIPTIONS = [["everything", [">"], 1], ["one of four topics", ["bench.t1"], 0.25]] as const;
+
+export const deliver: Benchmark = {
+  summary: "replay from the log into EVENTS frames",
+  open: (options) => {
+    const root = mkdtempSync(join(tmpdir(), "esc-bench-deliver-"));
+    const total = scaled(TOTAL, options);
+    return SHAPES.flatMap(([runCount, streak], index) => {
+      const state = createShardState();
+      const info = { index: 0, lane: "batch", shard: 0, directory: join(root, String(index)), state };
+      return SUBSCRIPTIONS.map(([name, topics, share]): Case => ({
+        name: `runs of ${runCount}, ${name}`,
+        round: () => {
+          if (new ShardState(state).visibleOffset === 0) write(info, total, runCount, streak);
+          return replay(info, topics, share);
+        },
+        close: () => rmSync(root, { recursive: true, force: true }),
+      }));
+    });
+  },
+};
 
 /** Runs of `runCount` events over `topicCount` topics that change every `streak` events. */
-function write(runCount: number, streak: number): void {
+function write(info: ShardInfo, total: number, runCount: number, streak: number): void {
   const options = { ...LOG_OPTIONS_DEFAULT, minFreeBytes: 0 };
   const writer = LogWriter.open(nodeFiles, info.directory, options, () => {});
   const batchRuns = Math.max(1, Math.floor(8192 / runCount));
@@ -56,11 +73,11 @@ function write(runCount: number, streak: number): void {
     writer.append(bytes, 0, batchRuns * runBytes, count, 1, 1, 0);
   }
   writer.sync();
-  new ShardState(state).visibleOffset = writer.nextOffset;
+  new ShardState(info.state).visibleOffset = writer.nextOffset;
   writer.close();
 }
 
-function replay(topics: readonly string[], share: number): number {
+function replay(info: ShardInfo, topics: readonly string[], share: number): Sample {
   const tails = new ShardTails([info], (damage) => {
     throw new Error(damage.kind);
   });
@@ -74,7 +91,7 @@ function replay(topics: readonly string[], share: number): number {
   const target = new Uint8Array(eventsTargetBytesMin(1 << 20));
   const view = new DataView(target.buffer);
   let events = 0;
-  const startNs = Bun.nanoseconds();
+  const startNs = threadNs();
   for (;;) {
     const written = subscription.fill(target, 0, target.length);
     if (written === 0 && !subscription.hasMore) break;
@@ -88,34 +105,9 @@ function replay(topics: readonly string[], share: number): number {
       at = end;
     }
   }
-  const seconds = (Bun.nanoseconds() - startNs) / 1e9;
+  const ns = threadNs() - startNs;
   tails.close();
-  const visible = new ShardState(state).visibleOffset;
+  const visible = new ShardState(info.state).visibleOffset;
   if (events !== visible * share) throw new Error(`Replayed ${events} of ${visible * share} events`);
-  return visible / seconds;
+  return { operations: visible, ns };
 }
-
-console.log(
-  `deliver: replay of ${total} events of ${EVENT_BYTES} bytes, ${cpus()[0]?.model}, Bun ${Bun.version}`,
-);
-for (const [runCount, streak] of [[512, 512], [8, 8], [1, 1]] as const) {
-  rmSync(info.directory, { recursive: true, force: true });
-  write(runCount, streak);
-  for (
-    const [name, topics, share] of [["everything", [">"], 1], [
-      "one of four topics",
-      ["bench.t1"],
-      0.25,
-    ]] as const
-  ) {
-    const rates = Array.from({ length: ROUNDS }, () => replay(topics, share)).sort((a, b) => a - b);
-    const [low, middle, high] = [rates[0], rates[ROUNDS >> 1], rates[ROUNDS - 1]].map((rate) =>
-      (rate ?? 0) / 1e6
-    );
-    console.log(
-      `runs of ${String(runCount).padStart(3)}, ${name}: ${middle?.toFixed(1)} M events/s ` +
-        `(${low?.toFixed(1)} to ${high?.toFixed(1)}, ${(1000 / (middle ?? 1)).toFixed(0)} ns/event)`,
-    );
-  }
-}
-rmSync(directory, { recursive: true, force: true });

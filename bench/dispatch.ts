@@ -1,12 +1,7 @@
 /**
  * The dispatcher alone, in one thread: from a source ring to the lanes' rings, frames of 64 bytes in runs of
- * 64 KiB, as a busy connection sends them.
- *
- * Every frame is found again in the lane rings before a figure is printed.
- *
- *     bun bench/dispatch.ts
+ * 64 KiB, as a busy connection sends them. Every frame is found again in the lane rings.
  */
-import { cpus } from "node:os";
 import { PRESSURE_RATIOS_DEFAULT } from "../src/dispatch/pressure.ts";
 import { Dispatcher } from "../src/dispatch/dispatcher.ts";
 import type { DispatchWorkerOptions } from "../src/dispatch/options.ts";
@@ -21,8 +16,9 @@ import { createCompletions } from "../src/queue/completions.ts";
 import { createControl } from "../src/queue/control.ts";
 import { createDoorbell } from "../src/queue/doorbell.ts";
 import { align8, createRing, RingReader, RingWriter } from "../src/queue/ring.ts";
+import { type Benchmark, type Case, scaled } from "./benchmark.ts";
+import { threadNs } from "./thread-time.ts";
 
-const ROUNDS = 9;
 const FRAME_BYTES = 64;
 const RUNS = 3;
 const PASSES = 100;
@@ -85,12 +81,10 @@ const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-console.log(
-  `${
-    cpus()[0]?.model ?? "unknown CPU"
-  }, Bun ${Bun.version}; ${FRAME_BYTES}-byte frames; median of ${ROUNDS} rounds (min to max)`,
-);
-for (const scenario of SCENARIOS) measure(scenario);
+export const dispatch: Benchmark = {
+  summary: "dispatcher: topic to lane and shard, and the copy",
+  open: (options) => SCENARIOS.map((scenario) => dispatched(scenario, scaled(PASSES, options))),
+};
 
 /** Runs of frames, ready to be put into a ring. */
 function makeRuns(scenario: Scenario): { frames: Uint8Array; count: number }[] {
@@ -105,8 +99,8 @@ function makeRuns(scenario: Scenario): { frames: Uint8Array; count: number }[] {
   });
 }
 
-function measure(scenario: Scenario): void {
-  const options = makeOptions(scenario);
+function dispatched(scenario: Scenario, passes: number): Case {
+  const options = dispatchOptions(scenario);
   const dispatcher = new Dispatcher(options, {
     nowUs: () => 0,
     report: (problem) => {
@@ -120,32 +114,26 @@ function measure(scenario: Scenario): void {
   const runs = makeRuns(scenario);
   const hand = new Uint8Array(1 << 20);
   const words = new Int32Array(hand.buffer);
-  const figures: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    let spentNs = 0;
-    let sent = 0;
-    let found = 0;
-    for (let pass = 0; pass < PASSES; pass++) {
-      for (const { frames, count } of runs) {
-        writeRun(writer, frames, count);
-        sent += count;
+  return {
+    name: scenario.name,
+    round: () => {
+      let ns = 0;
+      let sent = 0;
+      let found = 0;
+      for (let pass = 0; pass < passes; pass++) {
+        for (const { frames, count } of runs) {
+          writeRun(writer, frames, count);
+          sent += count;
+        }
+        const startedNs = threadNs();
+        while (dispatcher.turn());
+        ns += threadNs() - startedNs;
+        for (const lane of lanes) found += countFrames(lane, hand, words);
       }
-      const startedNs = Bun.nanoseconds();
-      while (dispatcher.turn());
-      spentNs += Bun.nanoseconds() - startedNs;
-      for (const lane of lanes) found += countFrames(lane, hand, words);
-    }
-    if (found !== sent) throw new Error(`${found} frames arrived of ${sent}`);
-    figures.push(spentNs / sent);
-  }
-  figures.sort((a, b) => a - b);
-  const at = (share: number) => (figures[Math.floor(share * (figures.length - 1))] ?? NaN).toFixed(1);
-  const median = figures[Math.floor(figures.length / 2)] ?? NaN;
-  console.log(
-    `${scenario.name.padEnd(36)} ${(1000 / median).toFixed(1).padStart(7)} M frames/s  ${at(0.5)} ns (${
-      at(0)
-    } to ${at(1)})`,
-  );
+      if (found !== sent) throw new Error(`${found} frames arrived of ${sent}`);
+      return { operations: sent, ns };
+    },
+  };
 }
 
 function writeRun(writer: RingWriter, frames: Uint8Array, count: number): void {
@@ -175,7 +163,10 @@ function countFrames(lane: RingReader, hand: Uint8Array, words: Int32Array): num
   return found;
 }
 
-function makeOptions({ shardCount, topics }: Scenario): DispatchWorkerOptions {
+/** A dispatcher with one source and three lanes; the second has `shardCount` shards. */
+export function dispatchOptions(
+  { shardCount, topics }: Pick<Scenario, "shardCount" | "topics">,
+): DispatchWorkerOptions {
   const lanes = [
     { name: "realtime", priorities: [3, 4], topics: [], firstShard: 0, shardCount: 1 },
     { name: "transactional", priorities: [1, 2], topics: [], firstShard: 1, shardCount },

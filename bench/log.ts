@@ -1,16 +1,10 @@
 /**
- * The log alone: append with and without a sync a batch, reading from the page cache, opening.
- *
- *     bun bench/log.ts [--events 2000000] [--batch-bytes 262144] [--open-gib 0] [--dir FOLDER]
- *
- * Reads everything back and compares before it prints a figure. With `--open-gib 10` it also builds a log of
- * that size and measures opening it, once with its indexes and once after a kill.
+ * The log alone: append with and without a sync a batch, beside what the bare file does with the same bytes, and
+ * reading everything back. Every event is read and compared.
  */
-
-import { mkdtempSync, rmSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { closeSync, existsSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { encodeFrame } from "../src/event/encode.ts";
 import { RUN_COUNT, RUN_HEADER_BYTES, RUN_LENGTH, RUN_RECEIVED_LO } from "../src/event/run.ts";
 import { EventCursor } from "../src/log/batch.ts";
@@ -19,6 +13,8 @@ import { nodeFiles } from "../src/log/node-files.ts";
 import { LogReader } from "../src/log/reader.ts";
 import { LOG_OPTIONS_DEFAULT } from "../src/log/segment.ts";
 import { LogWriter } from "../src/log/writer.ts";
+import { preallocate } from "../src/system/fallocate.ts";
+import { type Benchmark, type Sample, scaled } from "./benchmark.ts";
 
 const FRAME_BYTES = 128;
 /** As a listener makes them: runs of at most 64 KiB. */
@@ -51,29 +47,96 @@ function makeBatch(batchBytes: number): HandBatch {
   return { bytes, bodyBytes: runs * runBytes, count: runs * framesARun };
 }
 
-/** Appends at least `events`. @returns Seconds. */
-function fill(writer: LogWriter, batch: HandBatch, events: number, syncEach: boolean): number {
-  const end = writer.nextOffset + events;
+const BATCH_BYTES = 256 * 1024;
+const EVENTS = 1_000_000;
+
+export const log: Benchmark = {
+  summary: "log: append, sync, read back, and the bare file beside it",
+  open: (options) => {
+    const events = scaled(EVENTS, options);
+    const root = mkdtempSync(join(tmpdir(), "esc-bench-log-"));
+    const batch = makeBatch(BATCH_BYTES);
+    const batches = Math.ceil(events / batch.count);
+    const written = join(root, "written");
+    return [
+      {
+        name: "append, a sync for each batch of 256 KiB",
+        round: () => inFolder(join(root, "synced"), (folder) => fill(folder, batch, batches, true)),
+        close: () => rmSync(root, { recursive: true, force: true }),
+      },
+      {
+        name: "bare file: the same writes and syncs",
+        round: () => inFolder(join(root, "bare"), (folder) => fillBare(folder, batch, batches)),
+      },
+      {
+        name: "append, one sync at the end",
+        round: () => inFolder(join(root, "lazy"), (folder) => fill(folder, batch, batches, false)),
+      },
+      { name: "read from the page cache, event by event", round: () => readBack(written, batch, batches) },
+    ];
+  },
+};
+
+function inFolder(folder: string, work: (folder: string) => Sample): Sample {
+  try {
+    return work(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function fill(folder: string, batch: HandBatch, batches: number, syncEach: boolean): Sample {
+  const writer = LogWriter.open(nodeFiles, folder, OPTIONS, () => {});
+  if (writer.failure !== undefined) throw writer.failure;
   const nowUs = Date.now() * 1000;
-  const started = Bun.nanoseconds();
-  while (writer.nextOffset < end) {
+  const startedNs = Bun.nanoseconds();
+  for (let index = 0; index < batches; index++) {
     writer.append(batch.bytes, 0, batch.bodyBytes, batch.count, nowUs, nowUs, 0);
     if (syncEach) writer.sync();
   }
   writer.sync();
-  return (Bun.nanoseconds() - started) / 1e9;
+  const ns = Bun.nanoseconds() - startedNs;
+  const operations = batches * batch.count;
+  if (writer.durableOffset !== operations) {
+    throw new Error(`${writer.durableOffset} of ${operations} are durable`);
+  }
+  writer.close();
+  return { operations, ns, remark: throughput(operations, ns) };
 }
 
-/** Reads everything, each event by the cursor. @returns Seconds. @throws If an event is missing or wrong. */
-function readBack(directory: string, nextOffset: number): number {
-  const reader = new LogReader(nodeFiles, directory, (damage) => {
+/** What the disk does without a log: the physical limit of the first case. */
+function fillBare(folder: string, batch: HandBatch, batches: number): Sample {
+  const file = openSync(`${folder}.bin`, "w");
+  try {
+    preallocate(file, batches * batch.bytes.length);
+    fdatasyncSync(file);
+    const startedNs = Bun.nanoseconds();
+    for (let index = 0; index < batches; index++) {
+      writeSync(file, batch.bytes, 0, batch.bytes.length, index * batch.bytes.length);
+      fdatasyncSync(file);
+    }
+    const ns = Bun.nanoseconds() - startedNs;
+    const operations = batches * batch.count;
+    return { operations, ns, remark: throughput(operations, ns) };
+  } finally {
+    closeSync(file);
+    rmSync(`${folder}.bin`);
+  }
+}
+
+/** Reads everything, each event by the cursor. */
+function readBack(folder: string, batch: HandBatch, batches: number): Sample {
+  const { operations } = existsSync(folder)
+    ? { operations: batches * batch.count }
+    : fill(folder, batch, batches, false);
+  const reader = new LogReader(nodeFiles, folder, (damage) => {
     throw new Error(`Damage: ${JSON.stringify(damage)}`);
   });
   const cursor = new EventCursor();
   let expected = 0;
-  const started = Bun.nanoseconds();
-  for (let batch = reader.nextBatch(nextOffset); batch !== undefined; batch = reader.nextBatch(nextOffset)) {
-    cursor.open(batch);
+  const startedNs = Bun.nanoseconds();
+  for (let next = reader.nextBatch(operations); next !== undefined; next = reader.nextBatch(operations)) {
+    cursor.open(next);
     while (cursor.next()) {
       if (cursor.offset !== expected || cursor.bodyBytes !== FRAME_BYTES - 4) {
         throw new Error(`Event ${expected} is wrong`);
@@ -81,86 +144,12 @@ function readBack(directory: string, nextOffset: number): number {
       expected++;
     }
   }
-  const seconds = (Bun.nanoseconds() - started) / 1e9;
-  if (expected !== nextOffset) throw new Error(`${expected} events were read instead of ${nextOffset}`);
+  const ns = Bun.nanoseconds() - startedNs;
   reader.close();
-  return seconds;
+  if (expected !== operations) throw new Error(`${expected} events were read instead of ${operations}`);
+  return { operations, ns, remark: throughput(operations, ns) };
 }
 
-function print(name: string, events: number, seconds: number): void {
-  const perSecond = (events / seconds / 1e6).toFixed(2);
-  const megabytes = (events * FRAME_BYTES / seconds / 1e6).toFixed(0);
-  const nanoseconds = (seconds * 1e9 / events).toFixed(1);
-  console.log(
-    `${name.padEnd(34)} ${perSecond.padStart(7)} M events/s  ${
-      megabytes.padStart(6)
-    } MB/s  ${nanoseconds} ns/event`,
-  );
-}
-
-function open(directory: string): LogWriter {
-  const writer = LogWriter.open(
-    nodeFiles,
-    directory,
-    OPTIONS,
-    (damage) => console.log(JSON.stringify(damage)),
-  );
-  if (writer.failure !== undefined) throw writer.failure;
-  return writer;
-}
-
-function timeOpen(name: string, directory: string, nextOffset: number): LogWriter {
-  const started = Bun.nanoseconds();
-  const writer = open(directory);
-  const milliseconds = (Bun.nanoseconds() - started) / 1e6;
-  if (writer.nextOffset !== nextOffset) {
-    throw new Error(`Opened at ${writer.nextOffset} instead of ${nextOffset}`);
-  }
-  console.log(`${name.padEnd(34)} ${milliseconds.toFixed(1).padStart(7)} ms`);
-  return writer;
-}
-
-const { values } = parseArgs({
-  options: {
-    events: { type: "string", default: "2000000" },
-    "batch-bytes": { type: "string", default: "262144" },
-    "open-gib": { type: "string", default: "0" },
-    dir: { type: "string", default: tmpdir() },
-  },
-});
-const events = Number(values.events);
-const batch = makeBatch(Number(values["batch-bytes"]));
-const root = mkdtempSync(join(values.dir, "esc-bench-log-"));
-try {
-  console.log(
-    `${cpus().length} x ${
-      cpus()[0]?.model
-    }, bun ${Bun.version}, ${FRAME_BYTES}-byte frames, batches of ${batch.bodyBytes} bytes`,
-  );
-  const synced = join(root, "synced");
-  const writer = open(synced);
-  const appendSeconds = fill(writer, batch, events, true);
-  const { nextOffset } = writer;
-  readBack(synced, nextOffset);
-  const readSeconds = readBack(synced, nextOffset);
-  print("append, a sync for each batch", nextOffset, appendSeconds);
-  const lazy = open(join(root, "lazy"));
-  const lazySeconds = fill(lazy, batch, events, false);
-  print("append, one sync at the end", lazy.nextOffset, lazySeconds);
-  print("read from the page cache", nextOffset, readSeconds);
-  writer.close();
-  lazy.close();
-  timeOpen("open, closed before", synced, nextOffset).close();
-  const bytes = Number(values["open-gib"]) * 2 ** 30;
-  if (bytes > 0) {
-    const large = join(root, "large");
-    const filler = open(large);
-    while (filler.bytes < bytes) fill(filler, batch, events, false);
-    const end = filler.nextOffset;
-    const reopened = timeOpen(`open ${values["open-gib"]} GiB, killed before`, large, end);
-    reopened.close();
-    timeOpen(`open ${values["open-gib"]} GiB, closed before`, large, end).close();
-  }
-} finally {
-  rmSync(root, { recursive: true, force: true });
+function throughput(events: number, ns: number): string {
+  return `${(events * FRAME_BYTES * 1000 / ns).toFixed(0)} MB/s`;
 }

@@ -1,97 +1,201 @@
 /** `esc bench`: how fast this machine is, part by part and from the socket to the log. */
 import type { Command } from "commander";
-import { existsSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { type Figure, figureText, type FigureValue, figureValue, machine } from "../bench/figure.ts";
 import { EscError } from "../src/errors.ts";
 import { IS_EXECUTABLE } from "../src/threads.ts";
-import { figureText, figureValue, machine, readFigure } from "./bench/figure.ts";
-import { measureSocketToLog } from "./bench/socket-to-log.ts";
-import { byteSize, type CommandContext, wholeNumber } from "./command.ts";
-import type { Output } from "./output.ts";
+import { type CommandContext, wholeNumber } from "./command.ts";
 
 interface BenchOptions {
   readonly rounds: number;
-  readonly roundBytes: number;
+  readonly scale: number;
+  readonly save?: string;
+  readonly compare?: string;
+  readonly vs?: string;
+  readonly out: string;
 }
 
-/** Benchmarks of the parts: programs of the source tree, which check their results before they print. */
-const PARTS = ["ring", "decode", "dispatch", "dedup", "log", "deliver"];
-const WHOLE = "socket-to-log";
-const NAMES = [...PARTS, WHOLE];
-const ROOT = join(import.meta.dir, "..");
+/** A table of the figures the original engine has published, from a short run of each benchmark. */
+const SUMMARY = "summary";
+const REPORT = "report";
+const SUMMARY_SCALE = 0.25;
+const SUMMARY_BENCHES = ["spsc", "mpsc", "pool", "dedup", "e2e", "latency"];
+const NAMES = [
+  "spsc",
+  "mpsc",
+  "pool",
+  "dedup",
+  "crc",
+  "decode",
+  "dispatch",
+  "log",
+  "deliver",
+  "e2e",
+  "latency",
+];
 
 /** Registers `esc bench`. */
 export function register(program: Command, context: CommandContext): void {
   program.command("bench")
     .summary("measure how fast this machine is")
     .description("Measure how fast this machine is, part by part and from the socket to the log.")
-    .argument("[names...]", `what to measure: ${NAMES.join(", ")}`)
-    .option("--rounds <n>", `rounds of ${WHOLE}; the median counts`, wholeNumber(1, 1000), 5)
-    .option(
-      "--round-bytes <bytes>",
-      `frames sent in a round of ${WHOLE}`,
-      byteSize(1 << 20, 2 ** 40),
-      256 << 20,
-    )
+    .argument("[names...]", `what to measure: ${[...NAMES, SUMMARY, REPORT].join(", ")}; everything without`)
+    .option("--rounds <n>", "rounds of each case; the median counts", wholeNumber(1, 1000), 5)
+    .option("--scale <share>", "work of a round against the usual", share, 1)
+    .option("--save <file>", "write the figures to a file, one JSON object a line")
+    .option("--compare <file>", "compare with figures saved before")
+    .option("--vs <servers>", "run the same work on other servers installed here: nats, redis, mosquitto")
+    .option("--out <folder>", `where '${REPORT}' puts its plots`, ".")
     .addHelpText(
       "after",
-      `\nEvery benchmark checks its result before it prints a figure. ${WHOLE} starts a server of its own and loads` +
-        "\nit from another process; the parts need the source tree (npm run bench)." +
-        `\n\nExamples:\n  $ esc bench ${WHOLE}\n  $ npm run bench -- ring decode --json`,
+      "\nEvery benchmark checks its result before it prints a figure. Rounds of all cases take turns; the spread is" +
+        "\nthat of the rounds. The original engine's published figures stand in brackets: another machine, other code." +
+        "\n\nExamples:\n  $ esc bench dedup --save before.json\n  $ esc bench dedup --compare before.json" +
+        `\n  $ esc bench ${SUMMARY}\n  $ esc bench --vs nats,redis\n  $ esc bench ${REPORT} --compare before.json --out plots`,
     )
-    .action(async (names: string[], options: BenchOptions) => {
-      const unknown = names.find((name) => !NAMES.includes(name));
-      if (unknown !== undefined) {
-        throw new EscError("USAGE", `There is no benchmark "${unknown}"`, {
-          hint: `There are ${NAMES.join(", ")}`,
-        });
-      }
-      const chosen = names.length > 0 ? names : IS_EXECUTABLE ? [WHOLE] : NAMES;
-      const { output } = context;
-      const where = machine();
-      output.result(
-        { machine: where },
-        () => `${where.cpu} x ${where.cores}, Bun ${where.bun}, ${where.platform}`,
-      );
-      for (const name of chosen) {
-        if (!output.json) output.line(`\n${output.style("bold", name)}`);
-        await (name === WHOLE ? runWhole(options, output) : runPart(name, output));
-      }
-    });
+    .action((names: string[], options: BenchOptions) => bench(names, options, context));
 }
 
-async function runWhole(options: BenchOptions, output: Output): Promise<void> {
-  await measureSocketToLog({
-    esc: IS_EXECUTABLE ? [process.execPath] : [process.execPath, join(ROOT, "cli", "esc.ts")],
+async function bench(
+  names: readonly string[],
+  options: BenchOptions,
+  context: CommandContext,
+): Promise<void> {
+  const { output } = context;
+  const unknown = names.find((name) => ![...NAMES, SUMMARY, REPORT].includes(name));
+  if (unknown !== undefined) {
+    throw new EscError("USAGE", `There is no benchmark "${unknown}"`, {
+      hint: `There are ${[...NAMES, SUMMARY, REPORT].join(", ")}`,
+    });
+  }
+  const before = options.compare === undefined ? undefined : readFigures(options.compare);
+  if (names.includes(REPORT)) return await report(before ?? [], options, context);
+  const where = machine();
+  output.result(
+    { machine: where },
+    () => `${where.cpu} x ${where.cores}, Bun ${where.bun}, ${where.platform}, load ${where.load}`,
+  );
+  if (options.vs !== undefined) return await versus(options.vs, options, context);
+  const isSummary = names.includes(SUMMARY);
+  const chosen = isSummary ? SUMMARY_BENCHES : names.length > 0 ? names : NAMES;
+  const scale = options.scale * (isSummary ? SUMMARY_SCALE : 1);
+  const values: FigureValue[] = [];
+  const onFigure = (figure: Figure) => {
+    values.push(figureValue(figure));
+    if (!isSummary || figure.published !== undefined) {
+      output.result(figureValue(figure), () => figureText(figure));
+    }
+  };
+  const { BENCHMARKS } = await import("../bench/catalogue.ts");
+  const { runBenchmark } = await import("../bench/benchmark.ts");
+  const interrupted = context.interrupted();
+  for (const name of chosen) {
+    const benchmark = BENCHMARKS.get(name);
+    if (benchmark === undefined) {
+      throw new EscError("INTERNAL", `Benchmark "${name}" is not in the catalogue`);
+    }
+    if (!output.json) output.line(`\n${output.style("bold", name)}: ${benchmark.summary}`);
+    const { rounds } = options;
+    await runBenchmark(benchmark, { name, rounds, scale, esc: escCommand(), onFigure, interrupted });
+  }
+  if (options.save !== undefined) save(options.save, values);
+  if (before !== undefined) await compare(before, values, context);
+}
+
+async function versus(
+  servers: string,
+  options: BenchOptions,
+  { output, interrupted }: CommandContext,
+): Promise<void> {
+  const { measureAgainst, resultText } = await import("../bench/rivals.ts");
+  await measureAgainst({
+    servers: servers.split(","),
     rounds: options.rounds,
-    roundBytes: options.roundBytes,
-    onFigure: (figure) => output.result(figureValue(figure), () => figureText(figure)),
+    scale: options.scale,
+    esc: escCommand(),
+    interrupted: interrupted(),
+    onResult: (result) => output.result(result, () => resultText(result)),
+    onNote: (note) => output.note(note),
   });
 }
 
-/** Runs one program of `bench/` and passes on what it prints, as figures when JSON is wanted. */
-async function runPart(name: string, output: Output): Promise<void> {
-  const path = join(ROOT, "bench", `${name}.ts`);
-  if (IS_EXECUTABLE || !existsSync(path)) {
-    throw new EscError("USAGE", `Benchmark "${name}" needs the source tree`, {
-      hint: `Run 'npm run bench -- ${name}' there; the executable measures ${WHOLE}`,
-    });
+async function compare(
+  before: readonly FigureValue[],
+  now: readonly FigureValue[],
+  { output }: CommandContext,
+): Promise<void> {
+  const { changeOf, changeText } = await import("../bench/compare.ts");
+  if (!output.json) output.line("");
+  for (const value of now) {
+    const old = before.find(({ bench, name }) => bench === value.bench && name === value.name);
+    if (old === undefined) continue;
+    const change = changeOf(old, value);
+    output.result({ change }, () => changeText(change));
   }
-  const program = Bun.spawn([process.execPath, path], { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const chunk of program.stdout) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    for (const line of lines) printLine(name, line, output);
-  }
-  if (rest !== "") printLine(name, rest, output);
-  const status = await program.exited;
-  if (status !== 0) throw new EscError("VERIFY_FAILED", `Benchmark "${name}" ended with ${status}`);
 }
 
-function printLine(bench: string, line: string, output: Output): void {
-  if (!output.json) return output.line(line);
-  const figure = readFigure(bench, line);
-  if (figure !== undefined) output.line(JSON.stringify(figureValue(figure)));
+/** Plots figures that were saved before. */
+async function report(
+  figures: readonly FigureValue[],
+  { out }: BenchOptions,
+  { output }: CommandContext,
+): Promise<void> {
+  if (figures.length === 0) {
+    throw new EscError("USAGE", "There is nothing to plot", {
+      hint:
+        `Measure first: 'esc bench --save figures.json', then 'esc bench ${REPORT} --compare figures.json'`,
+    });
+  }
+  const { plots } = await import("../bench/plot.ts");
+  for (const [name, svg] of plots(figures)) {
+    const path = join(out, name);
+    write(path, svg);
+    output.result({ path }, () => path);
+  }
+}
+
+/** How to run esc as another process. */
+function escCommand(): readonly string[] {
+  return IS_EXECUTABLE ? [process.execPath] : [process.execPath, join(import.meta.dir, "esc.ts")];
+}
+
+function save(path: string, values: readonly FigureValue[]): void {
+  write(path, values.map((value) => `${JSON.stringify(value)}\n`).join(""));
+}
+
+function write(path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (cause) {
+    throw new EscError("USAGE", `Cannot write ${path}`, { cause });
+  }
+}
+
+/** @throws {EscError} `USAGE` when the file cannot be read or holds something else. */
+function readFigures(path: string): FigureValue[] {
+  try {
+    const values = readFileSync(path, "utf8").split("\n").filter((line) => line !== "")
+      .map((line): unknown => JSON.parse(line));
+    if (!values.every(isFigure)) throw new SyntaxError("a line is not a figure");
+    return values;
+  } catch (cause) {
+    throw new EscError("USAGE", `Cannot read figures from ${path}`, {
+      cause,
+      hint: "A file of figures is written by 'esc bench --save'",
+    });
+  }
+}
+
+function isFigure(value: unknown): value is FigureValue {
+  return typeof value === "object" && value !== null && "bench" in value && "name" in value &&
+    "ns_per_event" in value && "rounds" in value && Array.isArray(value.rounds) && value.rounds.length > 0;
+}
+
+function share(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 100)) {
+    throw new EscError("USAGE", `--scale "${text}" is not a number up to 100`);
+  }
+  return value;
 }

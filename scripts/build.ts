@@ -10,7 +10,7 @@ export const ROOT = join(import.meta.dir, "..");
 export const EXECUTABLE = join(ROOT, "dist", "esc");
 
 /** What the executable is made from; a folder stands for all files in it. */
-const SOURCES = ["cli", "src", "config", "package.json", "package-lock.json", "scripts/build.ts"];
+const SOURCES = ["cli", "src", "bench", "config", "package.json", "package-lock.json", "scripts/build.ts"];
 
 /**
  * Compiles `cli/esc.ts` and every worker entry into one executable.

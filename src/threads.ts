@@ -11,9 +11,13 @@
 /** Every file that is started as a worker thread, from the repository root. */
 export const WORKER_ENTRIES = [
   "src/ingest/worker.ts",
+  "src/ingest/feeds/worker.ts",
   "src/dispatch/worker.ts",
   "src/process/worker.ts",
   "src/store/worker.ts",
+  "src/engine-processor-worker.ts",
+  "bench/ring-thread.ts",
+  "bench/hop-thread.ts",
 ] as const;
 
 export type WorkerEntry = (typeof WORKER_ENTRIES)[number];

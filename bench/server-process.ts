@@ -1,10 +1,17 @@
 /** A server of one's own for a measurement: started on free ports with its data in a temporary folder. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { EscError } from "../../src/errors.ts";
+import { EscError } from "../src/errors.ts";
 
 const START_MS_MAX = 20_000;
+
+export interface ServerSettings {
+  /** Of every lane. */
+  readonly durability?: "fsync" | "none";
+}
+
+const LANES = ["realtime", "transactional", "batch"];
 
 export class ServerProcess {
   readonly tcpPort: number;
@@ -27,9 +34,10 @@ export class ServerProcess {
    * Starts a server and waits until it is ready.
    *
    * @param esc How to run esc: the executable, or the runtime and `cli/esc.ts`.
+   * @param settings What differs from the defaults.
    * @throws {EscError} `INTERNAL` with what it wrote, when it does not start.
    */
-  static async start(esc: readonly string[]): Promise<ServerProcess> {
+  static async start(esc: readonly string[], settings: ServerSettings = {}): Promise<ServerProcess> {
     const folder = mkdtempSync(join(tmpdir(), "esc-bench-"));
     const anyPort = { host: "127.0.0.1", port: 0 };
     const config = {
@@ -38,6 +46,9 @@ export class ServerProcess {
       grpc: { enable: false },
       data: { dir: join(folder, "data") },
       logging: { format: "json" },
+      ...(settings.durability === undefined ? {} : {
+        lanes: Object.fromEntries(LANES.map((lane) => [lane, { durability: settings.durability }])),
+      }),
     };
     writeFileSync(join(folder, "config.yaml"), JSON.stringify(config));
     const process = Bun.spawn([...esc, "serve", "--config", join(folder, "config.yaml")], {
@@ -53,6 +64,19 @@ export class ServerProcess {
       rmSync(folder, { recursive: true, force: true });
       throw error;
     }
+  }
+
+  /** Events in the log, synced as far as their lanes promise. */
+  async durableCount(): Promise<number> {
+    const response = await fetch(`http://127.0.0.1:${this.httpPort}/api/v1/stats`);
+    const { events } = await response.json() as { events: { durable: number } };
+    return events.durable;
+  }
+
+  /** Memory of the process, as the kernel counts it. */
+  residentBytes(): number {
+    const [, pages = "0"] = readFileSync(`/proc/${this.#process.pid}/statm`, "utf8").split(" ");
+    return Number(pages) * 4096;
   }
 
   /** Stops it and removes its data. */
