@@ -20,6 +20,8 @@ export interface Hello {
   readonly token?: string;
   readonly producer?: string;
   readonly acks: AcksName;
+  /** ACK frames shall also say how many of the events were duplicates. */
+  readonly ack_details?: boolean;
 }
 
 export interface Welcome {
@@ -27,6 +29,8 @@ export interface Welcome {
   readonly version: string;
   readonly max_frame_bytes: number;
   readonly acks: AcksName;
+  /** ACK frames carry the number of duplicates, as HELLO asked. */
+  readonly ack_details?: true;
 }
 
 export interface ErrorReport {
@@ -78,6 +82,18 @@ export function writeAck(done: number): Uint8Array {
   return sharedAck;
 }
 
+const detailedAck = controlFrame(OP_ACK, new Uint8Array(16));
+const detailedAckNumbers = new DataView(detailedAck.buffer, CONTROL_HEADER_BYTES);
+
+/** An ACK for clients that asked for details, as `writeAck()`. @param duplicates Known so far on the connection. */
+export function writeDetailedAck(done: number, duplicates: number): Uint8Array {
+  detailedAckNumbers.setUint32(0, done / 4294967296);
+  detailedAckNumbers.setUint32(4, done >>> 0);
+  detailedAckNumbers.setUint32(8, duplicates / 4294967296);
+  detailedAckNumbers.setUint32(12, duplicates >>> 0);
+  return detailedAck;
+}
+
 /** The number in an ACK's payload, or `undefined` when the payload is not one. */
 export function parseAck(payload: Uint8Array): number | undefined {
   if (payload.length !== 8) return undefined;
@@ -87,7 +103,7 @@ export function parseAck(payload: Uint8Array): number | undefined {
 export function parseHello(payload: Uint8Array): Parsed<Hello> {
   const fields = parseObject(payload);
   if (fields === undefined) return { problem: "HELLO is not a JSON object" };
-  const { token, producer, acks = "none" } = fields;
+  const { token, producer, acks = "none", ack_details } = fields;
   const known = ACKS_NAMES.find((name) => name === acks);
   if (known === undefined) return { problem: `acks must be one of ${ACKS_NAMES.join(", ")}` };
   if (token !== undefined && !isText(token, TOKEN_CHARACTERS_MAX)) {
@@ -96,9 +112,13 @@ export function parseHello(payload: Uint8Array): Parsed<Hello> {
   if (producer !== undefined && !isText(producer, NAME_CHARACTERS_MAX)) {
     return { problem: `producer must be a string of 1 to ${NAME_CHARACTERS_MAX} characters` };
   }
+  if (ack_details !== undefined && typeof ack_details !== "boolean") {
+    return { problem: "ack_details must be true or false" };
+  }
   return {
     value: {
       acks: known,
+      ...(ack_details === true ? { ack_details } : {}),
       ...(token === undefined ? {} : { token }),
       ...(producer === undefined ? {} : { producer }),
     },
