@@ -39,6 +39,8 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   },
   bench: { summary: "measure how fast this machine is", load: () => import("./bench.ts") },
   topics: { summary: "list the topics a server has seen", load: () => import("./topics.ts") },
+  feeds: { summary: "simulate trading venues", load: () => import("./feeds.ts") },
+  replay: { summary: "replay recordings of venues, or the log", load: () => import("./replay.ts") },
   query: { summary: "ask the store by SQL", load: () => import("./query.ts") },
   migrate: { summary: "bring the schema of the store up to date", load: () => import("./migrate.ts") },
   dlq: { summary: "look at dead letters, requeue or purge them", load: () => import("./dlq.ts") },

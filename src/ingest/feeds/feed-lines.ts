@@ -24,6 +24,8 @@ export interface FeedPlatform {
   readonly random: () => number;
   readonly openSocket: FeedOptions["openSocket"];
   readonly fetchText: FeedOptions["fetchText"];
+  /** The line is a recording: its silences are no faults, and it cannot be opened again. */
+  readonly isRecorded?: boolean;
 }
 
 type LineName = "primary" | "backup";
@@ -86,7 +88,10 @@ export class FeedLines {
   constructor(spec: FeedSpec, sink: EventSink, platform: FeedPlatform) {
     this.spec = spec;
     this.nowUs = platform.nowUs;
-    this.venue = venueOfSpec(spec);
+    const venue = venueOfSpec(spec);
+    this.venue = platform.isRecorded === true
+      ? { ...venue, silenceMs: Infinity, dataSilenceMs: Infinity, rotateMs: Infinity }
+      : venue;
     this.events = new FeedEvents(sink, spec, this.venue.name);
     const options = (url: string | null): FeedOptions => ({
       ...platform,
