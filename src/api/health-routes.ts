@@ -1,6 +1,6 @@
 /** Is it alive, is it ready, how is it doing. */
 import { EXPOSITION_CONTENT_TYPE } from "../metrics/prometheus.ts";
-import { Ledger } from "../metrics/ledger.ts";
+import { Ledger } from "./ledger.ts";
 import type { ApiContext } from "./context.ts";
 import { ledgerRoutes } from "./ledger-routes.ts";
 import { json, type Route } from "./route.ts";

@@ -1,6 +1,6 @@
 /** `GET /api/v1/ledger`: where every event went. */
 import { z } from "zod";
-import type { Ledger } from "../metrics/ledger.ts";
+import type { Ledger } from "./ledger.ts";
 import { json, type Route } from "./route.ts";
 
 const count = z.int();

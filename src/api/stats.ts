@@ -3,7 +3,7 @@ import type { z } from "zod";
 import { REJECT_REASONS } from "../event/frame.ts";
 import { exposeMetrics } from "../metrics/expose.ts";
 import { Exposition } from "../metrics/prometheus.ts";
-import type { Ledger } from "../metrics/ledger.ts";
+import type { Ledger } from "./ledger.ts";
 import { readProcessUsage } from "../metrics/process-usage.ts";
 import { type LaneSnapshot, takeSnapshot, total } from "../metrics/snapshot.ts";
 import type { EngineView, LaneState } from "./engine-view.ts";

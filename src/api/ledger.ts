@@ -11,7 +11,7 @@
 import { DROP_REASONS } from "../event/frame.ts";
 import { ShardState } from "../log/shard-state.ts";
 import { ringDepthBytes } from "../queue/ring.ts";
-import { openCounters } from "./counters.ts";
+import { openCounters } from "../metrics/counters.ts";
 import {
   DISPATCH_DROPPED,
   DISPATCH_ENQUEUED,
@@ -20,8 +20,8 @@ import {
   LANE_DROPPED,
   LANE_DUPLICATES,
   LANE_DURABLE,
-} from "./layout.ts";
-import { type Meters, type ShardMeters, takeSnapshot, total } from "./snapshot.ts";
+} from "../metrics/layout.ts";
+import { type Meters, type ShardMeters, takeSnapshot, total } from "../metrics/snapshot.ts";
 
 /** Two readings less apart say nothing about rest. */
 const REST_MS_MIN = 50;
