@@ -84,7 +84,8 @@ async function figureOf(bench: string, each: Case, samples: readonly Sample[]): 
   const timed = each.operation === undefined
     ? percentilesOf(samples)
     : await mitataPercentiles(each.operation);
-  const remark = samples[samples.length >> 1]?.remark;
+  // What the middle one of the rounds has to say.
+  const remark = samples.find(({ ns, operations }) => ns / operations === median)?.remark;
   return {
     bench,
     name: each.name,

@@ -11,7 +11,8 @@ import { log } from "./log.ts";
 import { mpsc } from "./mpsc.ts";
 import { pool } from "./pool.ts";
 import { spsc } from "./spsc.ts";
+import { steady } from "./steady.ts";
 
 export const BENCHMARKS: ReadonlyMap<string, Benchmark> = new Map(
-  Object.entries({ spsc, mpsc, pool, dedup, crc, decode, dispatch, log, deliver, e2e, latency }),
+  Object.entries({ spsc, mpsc, pool, dedup, crc, decode, dispatch, log, deliver, e2e, latency, steady }),
 );

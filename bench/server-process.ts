@@ -9,6 +9,13 @@ const START_MS_MAX = 20_000;
 export interface ServerSettings {
   /** Of every lane. */
   readonly durability?: "fsync" | "none";
+  /** Log kept of every shard: what is older goes. */
+  readonly retainedBytes?: number;
+}
+
+interface ShardOffsets {
+  readonly next_offset: number;
+  readonly durable_offset: number;
 }
 
 const LANES = ["realtime", "transactional", "batch"];
@@ -18,12 +25,15 @@ export class ServerProcess {
   readonly httpPort: number;
   readonly #process: Bun.Subprocess<"ignore", "ignore", "pipe">;
   readonly #folder: string;
+  readonly #isSynced: boolean;
 
   private constructor(
     process: Bun.Subprocess<"ignore", "ignore", "pipe">,
     folder: string,
     ready: { tcp: string; http: string },
+    isSynced: boolean,
   ) {
+    this.#isSynced = isSynced;
     this.#process = process;
     this.#folder = folder;
     this.tcpPort = portOf(ready.tcp);
@@ -46,9 +56,7 @@ export class ServerProcess {
       grpc: { enable: false },
       data: { dir: join(folder, "data") },
       logging: { format: "json" },
-      ...(settings.durability === undefined ? {} : {
-        lanes: Object.fromEntries(LANES.map((lane) => [lane, { durability: settings.durability }])),
-      }),
+      lanes: Object.fromEntries(LANES.map((lane) => [lane, laneSettings(settings)])),
     };
     writeFileSync(join(folder, "config.yaml"), JSON.stringify(config));
     const process = Bun.spawn([...esc, "serve", "--config", join(folder, "config.yaml")], {
@@ -58,7 +66,7 @@ export class ServerProcess {
       stderr: "pipe",
     });
     try {
-      return new ServerProcess(process, folder, await readyLine(process));
+      return new ServerProcess(process, folder, await readyLine(process), settings.durability !== "none");
     } catch (error) {
       process.kill("SIGKILL");
       rmSync(folder, { recursive: true, force: true });
@@ -66,11 +74,12 @@ export class ServerProcess {
     }
   }
 
-  /** Events in the log, synced as far as their lanes promise. */
-  async durableCount(): Promise<number> {
+  /** Events in the logs of all lanes; where lanes sync, those that are synced. */
+  async loggedCount(): Promise<number> {
     const response = await fetch(`http://127.0.0.1:${this.httpPort}/api/v1/stats`);
-    const { events } = await response.json() as { events: { durable: number } };
-    return events.durable;
+    const { lanes } = await response.json() as { lanes: Record<string, { shards: ShardOffsets[] }> };
+    return LANES.flatMap((lane) => lanes[lane]?.shards ?? [])
+      .reduce((sum, shard) => sum + (this.#isSynced ? shard.durable_offset : shard.next_offset), 0);
   }
 
   /** Memory of the process, as the kernel counts it. */
@@ -85,6 +94,13 @@ export class ServerProcess {
     await this.#process.exited;
     rmSync(this.#folder, { recursive: true, force: true });
   }
+}
+
+function laneSettings({ durability, retainedBytes }: ServerSettings): object {
+  return {
+    ...(durability === undefined ? {} : { durability }),
+    ...(retainedBytes === undefined ? {} : { retention: { max_bytes: `${retainedBytes >> 20}MiB` } }),
+  };
 }
 
 /** Waits for the line `{"msg":"ready","tcp":"host:port",…}` on stderr; what comes later is read and dropped. */

@@ -39,7 +39,7 @@ export class StressedServer {
   async round(plan: StressPlan): Promise<Sample> {
     this.#server ??= await ServerProcess.start(this.#esc, this.#settings);
     const server = this.#server;
-    const before = await server.durableCount();
+    const before = await server.loggedCount();
     const result = await this.#stress(server, plan);
     const drainNs = await drained(server, before + result.sent);
     // Resident memory right behind the load, when it is at its largest.
@@ -51,6 +51,11 @@ export class StressedServer {
       remark: `${(result.sent * plan.size / result.seconds / 1e6).toFixed(0)} MB/s, RSS ${residentMib} MiB`,
       ...(latency === null ? {} : { p50Ns: latency.p50 * 1000, p99Ns: latency.p99 * 1000 }),
     };
+  }
+
+  /** The server, for who wants to watch it; `undefined` before the first round. */
+  get server(): ServerProcess | undefined {
+    return this.#server;
   }
 
   async close(): Promise<void> {
@@ -92,11 +97,11 @@ export class StressedServer {
 async function drained(server: ServerProcess, events: number): Promise<number> {
   const startedNs = Bun.nanoseconds();
   for (;;) {
-    const durable = await server.durableCount();
+    const logged = await server.loggedCount();
     const waitedNs = Bun.nanoseconds() - startedNs;
-    if (durable === events) return waitedNs;
-    if (durable > events || waitedNs > DRAIN_MS_MAX * 1e6) {
-      throw new EscError("VERIFY_FAILED", `The log has ${durable} events instead of ${events}`);
+    if (logged === events) return waitedNs;
+    if (logged > events || waitedNs > DRAIN_MS_MAX * 1e6) {
+      throw new EscError("VERIFY_FAILED", `The log has ${logged} events instead of ${events}`);
     }
     await Bun.sleep(2);
   }

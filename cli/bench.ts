@@ -35,12 +35,18 @@ const NAMES = [
   "latency",
 ];
 
+/** Writes gigabytes: only when it is asked for. */
+const LONG = "steady";
+
 /** Registers `esc bench`. */
 export function register(program: Command, context: CommandContext): void {
   program.command("bench")
     .summary("measure how fast this machine is")
     .description("Measure how fast this machine is, part by part and from the socket to the log.")
-    .argument("[names...]", `what to measure: ${[...NAMES, SUMMARY, REPORT].join(", ")}; everything without`)
+    .argument(
+      "[names...]",
+      `what to measure: ${[...NAMES, SUMMARY, REPORT].join(", ")}; all but ${LONG} without`,
+    )
     .option("--rounds <n>", "rounds of each case; the median counts", wholeNumber(1, 1000), 5)
     .option("--scale <share>", "work of a round against the usual", share, 1)
     .option("--save <file>", "write the figures to a file, one JSON object a line")
@@ -78,7 +84,11 @@ async function bench(
   );
   if (options.vs !== undefined) return await versus(options.vs, options, context);
   const isSummary = names.includes(SUMMARY);
-  const chosen = isSummary ? SUMMARY_BENCHES : names.length > 0 ? names : NAMES;
+  const chosen = isSummary
+    ? SUMMARY_BENCHES
+    : names.length > 0
+    ? names
+    : NAMES.filter((name) => name !== LONG);
   const scale = options.scale * (isSummary ? SUMMARY_SCALE : 1);
   const values: FigureValue[] = [];
   const onFigure = (figure: Figure) => {
