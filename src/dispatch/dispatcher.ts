@@ -55,7 +55,7 @@ class Inlet {
     this.doorbell = new Doorbell(source.doorbell);
     this.view = new DataView(source.ring.data);
     const { bytes, words } = this.reader;
-    this.part = { bytes, words, runAt: 0, from: 0, to: 0, count: 0, skipped: 0 };
+    this.part = { bytes, words, view: this.view, runAt: 0, from: 0, to: 0, count: 0, skipped: 0 };
     this.placedBytes = this.reader.progressBytes;
     this.placedCount = this.reader.progressCount;
   }

@@ -241,7 +241,8 @@ export class Outlet {
 }
 
 function partOf(bytes: Uint8Array, words: Int32Array): RunPart {
-  return { bytes, words, runAt: 0, from: 0, to: 0, count: 0, skipped: 0 };
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return { bytes, words, view, runAt: 0, from: 0, to: 0, count: 0, skipped: 0 };
 }
 
 /** Makes `part` the whole run at `at`. */
