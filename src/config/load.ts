@@ -10,6 +10,7 @@ import { dirname, resolve } from "node:path";
 import { EscError } from "../errors.ts";
 import { buildConfig } from "./build.ts";
 import type { Config } from "./config.ts";
+import { feedAdvice } from "./feed-advice.ts";
 import { unusedKeys } from "./notices.ts";
 import { ConfigError, formatPath, type KeyPath, type PathProblem, type Problem } from "./problems.ts";
 import { configSchema } from "./schema.ts";
@@ -106,7 +107,7 @@ export function loadConfig(text: string, source: ConfigSource): LoadedConfig {
   }
   const notices = [
     ...inOrder(
-      unusedKeys(whole, checked).map((notice) => ({
+      [...unusedKeys(whole, checked), ...feedAdvice(config.feeds)].map((notice) => ({
         file,
         ...tree.placeOf(notice),
         message: notice.message,

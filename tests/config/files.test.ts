@@ -14,7 +14,16 @@ const read = (path: string) => readFileSync(ROOT + path, "utf8");
 test("every YAML file under config/ loads", () => {
   const files = readdirSync(`${ROOT}config`, { recursive: true, encoding: "utf8" })
     .filter((path) => path.endsWith(".yaml")).sort();
-  expect(files).toEqual(["config.yaml", "examples/lanes.yaml", "examples/original.yaml"]);
+  expect(files).toEqual([
+    "config.yaml",
+    "examples/crypto.yaml",
+    "examples/forex.yaml",
+    "examples/hft.yaml",
+    "examples/lanes.yaml",
+    "examples/low-bandwidth.yaml",
+    "examples/low-cpu.yaml",
+    "examples/original.yaml",
+  ]);
   for (const path of files) {
     expect(loadConfigFile(`${ROOT}config/${path}`, {}).config.lanes.length).toBeGreaterThan(2);
   }
