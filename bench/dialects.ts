@@ -69,7 +69,7 @@ function escDialect(esc: readonly string[], durability: "none" | "fsync"): Diale
     isAnswering: isSynced,
     hello: control(1, JSON.stringify({ acks })),
     message: encodeFrame({ topic: TOPIC, priority: 2, payload: PAYLOAD }),
-    finish: control(8, ""),
+    finish: control(8, "end"),
     command: (folder, port) => {
       if (folder === "") return esc;
       const lanes = Object.fromEntries(

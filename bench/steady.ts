@@ -11,7 +11,7 @@ const PORTIONS = 10;
 const WARM_PORTIONS = 3;
 /** By how much resident memory may differ between portions: what the collector has not looked at yet. */
 const GROWTH_MIB_MAX = 64;
-const PING = Buffer.from([0, 0, 0, 2, 0x20, 8]);
+const PING = Buffer.from([0, 0, 0, 3, 0x20, 8, 0]);
 const PAUSE_MS = 2;
 
 export const steady: Benchmark = {

@@ -33,6 +33,7 @@ const NAMES = [
   "deliver",
   "e2e",
   "latency",
+  "steady",
 ];
 
 /** Writes gigabytes: only when it is asked for. */
