@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { writeSync } from "node:fs";
 import process from "node:process";
 import type { EngineView, ReloadResult } from "../src/api/engine-view.ts";
+import type { LazyGrpc } from "../src/api/grpc/lazy.ts";
 import type { GrpcServer } from "../src/api/grpc/server.ts";
 import type { HttpServer } from "../src/api/server.ts";
 import type { LoadedConfig } from "../src/config/load.ts";
@@ -16,6 +17,8 @@ import { VERSION } from "./version.ts";
 const STDERR = 2;
 /** Between two looks at `log.max_total_bytes`. */
 const LIMIT_LOOK_MS = 1_000;
+type GrpcListener = GrpcServer | LazyGrpc;
+
 /** Silence after a message that repeats. */
 const REPEAT_MS = 10_000;
 const EXIT_INTERRUPTED = 130;
@@ -135,18 +138,23 @@ async function listen(Server: typeof HttpServer, view: EngineView, engine: Engin
   }
 }
 
-/** Opens the gRPC listener, if it is enabled: its library is not loaded otherwise. */
-async function listenGrpc(http: HttpServer, engine: Engine): Promise<GrpcServer | undefined> {
-  const { grpc, auth, tls } = engine.config;
+/** Opens the gRPC listener, if it is enabled. With TLS its library is loaded now, else with the first call. */
+async function listenGrpc(http: HttpServer, engine: Engine): Promise<GrpcListener | undefined> {
+  const { grpc, tls } = engine.config;
   if (!grpc.enable) return undefined;
+  const { host, port } = grpc;
+  const door = engine.authenticator;
   try {
-    const { GrpcServer: Server } = await import("../src/api/grpc/server.ts");
-    const { Authenticator } = await import("../src/auth/authenticator.ts");
-    return await Server.start(http.context, {
-      host: grpc.host,
-      port: grpc.port,
-      door: auth.enabled ? new Authenticator(auth) : undefined,
-      tls: tls.cert === null || tls.key === null ? undefined : {
+    if (tls.cert === null || tls.key === null) {
+      const { LazyGrpc } = await import("../src/api/grpc/lazy.ts");
+      return await LazyGrpc.start(http.context, { host, port, door });
+    }
+    const { GrpcServer } = await import("../src/api/grpc/server.ts");
+    return await GrpcServer.start(http.context, {
+      host,
+      port,
+      door,
+      tls: {
         cert: tls.cert,
         key: tls.key,
         ca: tls.ca ?? undefined,

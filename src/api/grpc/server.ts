@@ -1,5 +1,6 @@
 /** The gRPC listener. Main thread; loaded only when it is enabled. */
 import { Server, ServerCredentials } from "@grpc/grpc-js";
+import type { Socket } from "node:net";
 import { EscError } from "../../errors.ts";
 import type { ApiContext } from "../context.ts";
 import { definitionOf } from "./definition.ts";
@@ -52,15 +53,17 @@ export class GrpcServer {
    * @returns Rejects with an `EscError`: `ADDRESS_IN_USE`, or `USAGE` for an address nobody can listen on.
    */
   static async start(context: ApiContext, options: GrpcServerOptions): Promise<GrpcServer> {
-    const server = new Server({
-      "grpc.max_receive_message_length": context.maxBodyBytes,
-      "grpc.max_send_message_length": -1,
-      "grpc.max_concurrent_streams": CONCURRENT_STREAMS_MAX,
-    });
-    addServices(server, context, options.door);
+    const server = createServer(context, options.door);
     const host = options.host.includes(":") ? `[${options.host.replaceAll(/[[\]]/g, "")}]` : options.host;
     const port = await bind(server, `${host}:${options.port}`, credentialsOf(options.tls));
     return new GrpcServer(server, `${host}:${port}`);
+  }
+
+  /** The same without a listener of its own: it serves the connections that are handed to `take`. */
+  static behind(context: ApiContext, door: Door, address: string): [GrpcServer, (socket: Socket) => void] {
+    const server = createServer(context, door);
+    const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+    return [new GrpcServer(server, address), (socket) => injector.injectConnection(socket)];
   }
 
   private constructor(server: Server, address: string) {
@@ -81,6 +84,16 @@ export class GrpcServer {
       });
     });
   }
+}
+
+function createServer(context: ApiContext, door: Door): Server {
+  const server = new Server({
+    "grpc.max_receive_message_length": context.maxBodyBytes,
+    "grpc.max_send_message_length": -1,
+    "grpc.max_concurrent_streams": CONCURRENT_STREAMS_MAX,
+  });
+  addServices(server, context, door);
+  return server;
 }
 
 function addServices(server: Server, context: ApiContext, door: Door): void {
