@@ -1,0 +1,57 @@
+/** The client library over the executable: what the venue sends comes out of its observables. */
+import { expect, test } from "bun:test";
+import { summarise } from "../../src/book/analytics.ts";
+import type { BookView } from "../../src/client/market/live-book.ts";
+import { createStreamingInfrastructure, StreamingUtils } from "../../src/client/market/streaming.ts";
+import { EscServer } from "../support/esc.ts";
+import { feedTo, recordedLines, type RecordedVenue, simulate } from "./venue.ts";
+
+const OKX: RecordedVenue = { dialect: "okx", venue: "okx", files: ["okx-v5/ws.gz"] };
+
+test("the client's book becomes the venue's; health, cache and loss are told", async () => {
+  const simulator = simulate(OKX, await recordedLines(OKX));
+  const server = await EscServer.start({ config: { feeds: [feedTo(simulator, OKX, ["BTC-USDT"])] } });
+  const url = server.url("/api/v1/subscribe").replace("http", "ws");
+  const source = StreamingUtils.createStreamSource("esc", url, ["BTC-USDT"]);
+  const streaming = createStreamingInfrastructure({
+    sources: [{ ...source, from: "earliest" }],
+    reportMs: 10,
+  });
+  try {
+    let view: BookView | undefined;
+    streaming.getOrderBookStream("BTC-USDT", 20).subscribe((book) => view = book);
+    const health = new Promise<string>((resolve) =>
+      streaming.getSystemHealthStream().subscribe(({ status }) => status === "healthy" && resolve(status))
+    );
+    await simulator.finished;
+    const truth = () => {
+      const feed = simulator.book("BTC-USDT");
+      return feed === undefined ? undefined : summarise(feed.book, 20);
+    };
+    for (let left = 500; left > 0 && !Bun.deepEquals(view?.bids, truth()?.bids); left--) await Bun.sleep(10);
+    expect([view?.bids, view?.asks]).toEqual([[...truth()?.bids ?? []], [...truth()?.asks ?? []]]);
+    expect(await health).toBe("healthy");
+    const cache = streaming.getCacheManager();
+    expect(cache.get("market.okx.BTC-USDT.book_delta")?.["kind"]).toBe("book_delta");
+    cache.clear();
+    expect(cache.size()).toBe(0);
+    const lost = new Promise<string>((resolve) =>
+      streaming.on("connection_failed", ({ source }) => resolve(source))
+    );
+    await server.kill();
+    expect(await lost).toBe("esc");
+  } finally {
+    streaming.destroy();
+    await server.remove();
+    await simulator.stop();
+  }
+}, 30_000);
+
+test("addSource() refuses an id that is taken, and after destroy()", () => {
+  const streaming = createStreamingInfrastructure();
+  const source = StreamingUtils.createStreamSource("a", "ws://127.0.0.1:1/api/v1/subscribe");
+  streaming.addSource(source);
+  expect(() => streaming.addSource(source)).toThrow('There is a source "a" already');
+  streaming.destroy();
+  expect(() => streaming.addSource(source)).toThrow("after destroy()");
+});
