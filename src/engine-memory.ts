@@ -84,8 +84,10 @@ export interface SinkMemory extends ThreadMemory {
 
 export interface EngineMemory {
   readonly sources: readonly SourceMemory[];
-  /** The last source: main itself. */
+  /** The source behind the ingest workers: main itself. */
   readonly main: SourceMemory;
+  /** The feed thread's end; present when feeds are configured. */
+  readonly feeds?: SourceMemory;
   readonly dispatcher: ThreadMemory;
   readonly laneThreads: readonly LaneThreadMemory[];
   /** Present when topics are to be stored. */
@@ -133,25 +135,25 @@ export function createEngineMemory(config: Config, layout: DataLayout): EngineMe
   }
   addShard(undefined, DEAD_LETTER_LANE, 0, laneThreads.length - 1);
 
-  const sources = Array.from({ length: config.ingestion.workers + 1 }, (_, index): SourceMemory => {
-    const isMain = index === config.ingestion.workers;
-    const slots = isMain
-      ? SLOTS_MAIN
-      : Math.min(SLOTS_MAX, config.ingestion.tcp.maxConnections + SLOTS_SPARE);
-    return {
-      ...createThread(),
-      index,
-      ring: createRing(ringBytes(config.ingestion.queueBytes)),
-      counters: createCounters(SOURCE_COUNTERS),
-      latencies: createSourceLatencies(shards.length),
-      blocked: new SharedArrayBuffer(slots * Int32Array.BYTES_PER_ELEMENT),
-      fromDispatcher: createCompletions(COMPLETION_SLOTS),
-      fromLanes: laneThreads.map(() => createCompletions(COMPLETION_SLOTS)),
-    };
+  const createSource = (index: number, slots: number): SourceMemory => ({
+    ...createThread(),
+    index,
+    ring: createRing(ringBytes(config.ingestion.queueBytes)),
+    counters: createCounters(SOURCE_COUNTERS),
+    latencies: createSourceLatencies(shards.length),
+    blocked: new SharedArrayBuffer(slots * Int32Array.BYTES_PER_ELEMENT),
+    fromDispatcher: createCompletions(COMPLETION_SLOTS),
+    fromLanes: laneThreads.map(() => createCompletions(COMPLETION_SLOTS)),
   });
+  const { workers, tcp } = config.ingestion;
+  const ingestSlots = Math.min(SLOTS_MAX, tcp.maxConnections + SLOTS_SPARE);
+  const ingest = Array.from({ length: workers }, (_, index) => createSource(index, ingestSlots));
+  const main = createSource(workers, SLOTS_MAIN);
+  const feeds = config.feeds.length === 0 ? undefined : createSource(workers + 1, 1);
   return {
-    sources,
-    main: sources[sources.length - 1] as SourceMemory,
+    sources: [...ingest, main, ...(feeds === undefined ? [] : [feeds])],
+    ...(feeds === undefined ? {} : { feeds }),
+    main,
     dispatcher: createThread(),
     laneThreads,
     ...(config.store.topics.length === 0 ? {} : { sink: createSink(laneThreads.length, shards.length) }),

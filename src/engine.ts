@@ -17,9 +17,11 @@ import { threadCpus } from "./engine-affinity.ts";
 import { createEngineMemory } from "./engine-memory.ts";
 import type { EngineMemory, ThreadMemory } from "./engine-memory.ts";
 import { dispatchOptions, ingestOptions, laneOptions, routeOptions } from "./engine-options.ts";
+import { feedOptions, MarketDesk } from "./engine-feeds.ts";
 import { sinkOptions } from "./engine-store.ts";
 import { EscError } from "./errors.ts";
 import { Source } from "./ingest/source.ts";
+import type { FeedMessage } from "./ingest/feeds/worker.ts";
 import type { Address, IngestMessage } from "./ingest/worker.ts";
 import type { Logger, LogMessage } from "./logging/logger.ts";
 import { COMMAND_DRAIN, COMMAND_PAUSE, COMMAND_RUN, STATE_DRAINED, STATE_RUNNING } from "./queue/control.ts";
@@ -50,7 +52,7 @@ export interface BoundAddresses {
 /** RUNNING: all works. PAUSED: lanes stand still. DRAINING: on the way to the end. */
 export type PipelineState = "RUNNING" | "PAUSED" | "DRAINING";
 
-type WorkerMessage = LogMessage | IngestMessage | ConsumerMessage;
+type WorkerMessage = LogMessage | IngestMessage | ConsumerMessage | FeedMessage;
 
 export class Engine {
   readonly config: Config;
@@ -73,6 +75,9 @@ export class Engine {
   readonly #ingest: SupervisedWorker[] = [];
   #dispatcher: SupervisedWorker | undefined;
   #sink: SupervisedWorker | undefined;
+  #feeds: SupervisedWorker | undefined;
+  /** Questions to the feed thread; present when feeds are configured. */
+  readonly market: MarketDesk | undefined;
   #startFailure: EscError | undefined;
   #isStarted = false;
   readonly #listening = new Set<string>();
@@ -82,6 +87,9 @@ export class Engine {
     this.config = config;
     this.version = parts.version;
     this.#logger = parts.logger;
+    this.market = config.feeds.length === 0
+      ? undefined
+      : new MarketDesk((command) => this.#feeds?.post(command));
     this.#data = new DataDirectory(config.data.dir);
     this.memory = createEngineMemory(config, this.#data.layout);
     this.consumers = new ConsumerStore({
@@ -126,7 +134,7 @@ export class Engine {
 
   /** Every worker thread, for metrics and health. */
   get workers(): readonly SupervisedWorker[] {
-    const single = [this.#dispatcher, this.#sink].filter((worker) => worker !== undefined);
+    const single = [this.#feeds, this.#dispatcher, this.#sink].filter((worker) => worker !== undefined);
     return [...this.#ingest, ...single, ...this.#lanes];
   }
 
@@ -160,8 +168,9 @@ export class Engine {
   async stop(timeoutMs: number): Promise<boolean> {
     const deadlineMs = Date.now() + timeoutMs;
     this.#state = "DRAINING";
-    for (const worker of this.#ingest) worker.post({ type: "quiesce" });
-    let complete = await until(() => this.#quiesced.size === this.#ingest.length, deadlineMs);
+    const readers = [...this.#ingest, ...(this.#feeds === undefined ? [] : [this.#feeds])];
+    for (const worker of readers) worker.post({ type: "quiesce" });
+    let complete = await until(() => this.#quiesced.size === readers.length, deadlineMs);
     if (this.#dispatcher !== undefined) complete = await drain([this.#dispatcher], deadlineMs) && complete;
     complete = await drain(this.#lanes, deadlineMs) && complete;
     // What it cannot store now it reads from the log next time: that is no loss.
@@ -169,11 +178,11 @@ export class Engine {
       this.#logger.warn("the store is behind; it is caught up at the next start");
     }
     this.source.poll();
-    for (const worker of this.#ingest) {
+    for (const worker of readers) {
       worker.expectEnd();
       worker.post({ type: "finish" });
     }
-    await Promise.race([Promise.all(this.#ingest.map((worker) => worker.ended)), sleepUntil(deadlineMs)]);
+    await Promise.race([Promise.all(readers.map((worker) => worker.ended)), sleepUntil(deadlineMs)]);
     this.consumers.flush();
     return complete;
   }
@@ -203,7 +212,7 @@ export class Engine {
     const options = dispatchOptions(this.config, this.memory, cpus);
     this.#dispatcher = this.#spawn("dispatcher", "src/dispatch/worker.ts", dispatcher, options);
     await this.#running([this.#dispatcher]);
-    for (const source of this.memory.sources.slice(0, -1)) {
+    for (const source of this.memory.sources.slice(0, this.memory.main.index)) {
       const options = ingestOptions(
         source,
         this.config,
@@ -213,6 +222,12 @@ export class Engine {
         cpus,
       );
       this.#ingest.push(this.#spawn(`ingest-${source.index}`, "src/ingest/worker.ts", source, options));
+    }
+    const { feeds } = this.memory;
+    if (feeds !== undefined) {
+      const options = feedOptions(feeds, this.config, this.memory);
+      this.#feeds = this.#spawn("feeds", "src/ingest/feeds/worker.ts", feeds, options);
+      await this.#running([this.#feeds]);
     }
     // Their message, not their state: it carries the addresses.
     await this.#started(() => this.#listening.size === this.#ingest.length);
@@ -272,6 +287,9 @@ export class Engine {
           message.message,
           message.hint === undefined ? {} : { hint: message.hint },
         );
+        break;
+      case "market_answer":
+        this.market?.answer(message);
         break;
       case "quiesced":
         this.#quiesced.add(worker.name);

@@ -86,6 +86,7 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
     control: new ThreadControl(memory.main.control),
     consumers: engine.consumers,
     store: storeAccess(config, memory, parts.warn),
+    market: engine.market,
     pipeline: () => ({ state: engine.state, health: health() }),
     laneState,
     notReadyReasons,
