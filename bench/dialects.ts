@@ -175,7 +175,7 @@ const NATS_CONNECT = 'CONNECT {"verbose":false,"pedantic":false}\r\n';
 function natsCore(): Dialect {
   return {
     server: "nats",
-    settings: "core, no acknowledgement",
+    settings: "core, nobody subscribed: read and discarded",
     durability: "memory",
     isAnswering: false,
     hello: Buffer.from(`${NATS_CONNECT}PING\r\n`),
@@ -230,7 +230,7 @@ function mosquitto(): Dialect {
   const length = 2 + topic.length + PAYLOAD.length;
   return {
     server: "mosquitto",
-    settings: "MQTT QoS 0, no acknowledgement",
+    settings: "MQTT QoS 0, nobody subscribed: discarded",
     durability: "memory",
     isAnswering: false,
     // CONNECT of MQTT 3.1.1, clean session, keep-alive 60 s, client id "b".

@@ -21,8 +21,8 @@ export async function publishAll(dialect: Dialect, port: number, count: number):
     socket: {
       binaryType: "buffer",
       open: (opened) => void opened.setNoDelay(true),
-      data: (_socket, chunk: Buffer) => publisher.received(chunk),
-      drain: () => publisher.pump(),
+      data: (_socket, chunk: Buffer) => publisher.guard(() => publisher.received(chunk)),
+      drain: () => publisher.guard(() => publisher.pump()),
       close: () => publisher.fail("closed the connection"),
     },
   });
@@ -63,6 +63,15 @@ class Publisher {
     this.#write = write;
     this.pump();
     return this.#done.promise;
+  }
+
+  /** A defect ends the round, not the process: the servers are stopped by whoever started them. */
+  guard(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#done.reject(error);
+    }
   }
 
   fail(what: string): void {
