@@ -28,7 +28,7 @@ export function register(program: Command, context: CommandContext): void {
     .argument("<recording...>", "files of messages, in their order");
   addRecordingOptions(simulate)
     .option("--host <host>", "address to listen on", "127.0.0.1")
-    .option("--port <port>", "port to listen on; 0: any free one", wholeNumber(0, 65_535), 0)
+    .option("--port <port>", "port to listen on; 0 for a free one", wholeNumber(0, 65_535), 0)
     .addOption(
       new Option("--fault <line:kind>", `a fault: ${FAULT_KINDS.join(", ")}; may be repeated`)
         .argParser((text: string, before: readonly Fault[]) => [...before, parseFault(text)]).default([]),

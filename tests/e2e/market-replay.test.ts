@@ -41,7 +41,7 @@ for (
     const second = await replay(...args);
     const hash = (text: string) => createHash("sha256").update(text).digest("hex");
     expect(hash(second.stdout)).toBe(hash(first.stdout));
-    const expected = (await readExpected(set)) as unknown as ExpectedBooks;
+    const expected = (await readExpected(set)) as ExpectedBooks;
     const books = new Map<string, FollowedBook>();
     for (const { topic, payload } of first.events) {
       if (!/\.book_(snapshot|delta)$/.test(topic)) continue;
