@@ -14,13 +14,13 @@ afterEach(async () => {
   for (const simulator of simulators.splice(0)) await simulator.stop();
 });
 
-interface ExpectedBook {
+type ExpectedBook = {
   readonly book: { readonly updates: number; readonly tob_series_sha256: string };
   readonly final: Readonly<Record<string, unknown>> & {
     readonly levels_10: Readonly<Record<string, unknown>>;
   };
   readonly bars?: Readonly<Record<string, readonly (readonly unknown[])[]>>;
-}
+};
 
 async function start(feeds: readonly object[]): Promise<EscServer> {
   const server = await EscServer.start({ config: { feeds } });
