@@ -43,6 +43,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   replay: { summary: "replay recordings of venues, or the log", load: () => import("./replay.ts") },
   query: { summary: "ask the store by SQL", load: () => import("./query.ts") },
   migrate: { summary: "bring the schema of the store up to date", load: () => import("./migrate.ts") },
+  consumers: {
+    summary: "list durable consumers and groups, and why they stand still",
+    load: () => import("./consumers.ts"),
+  },
   dlq: { summary: "look at dead letters, requeue or purge them", load: () => import("./dlq.ts") },
   log: { summary: "check and repair the files of the log", load: () => import("./log.ts") },
   backup: { summary: "copy the data directory while the server works", load: () => import("./backup.ts") },

@@ -4,6 +4,7 @@
  * It outlives every worker: a thread that is restarted gets the same memory and goes on. Pages that
  * are never touched cost nothing, so limits are generous.
  */
+import { createRateTable } from "./auth/rate.ts";
 import type { Config, LaneConfig } from "./config/config.ts";
 import type { DataLayout } from "./data-directory.ts";
 import { shardDirectory } from "./data-directory.ts";
@@ -82,10 +83,23 @@ export interface SinkMemory extends ThreadMemory {
   readonly fromLanes: readonly CompletionMemory[];
 }
 
+/** Memory of the processor: a source like any other, and what it counts. */
+export interface ProcessorMemory extends SourceMemory {
+  /** Its ring into the dead-letter shard, and the counters of its dead letters. */
+  readonly deadLetterRing: RingMemory;
+  readonly deadLetterCounters: SharedArrayBuffer;
+  /** One double a shard: events processed since start. */
+  readonly processed: SharedArrayBuffer;
+  /** Block of shard latencies for each shard. */
+  readonly shardLatencies: readonly SharedArrayBuffer[];
+}
+
 export interface EngineMemory {
+  /** Ingest workers, main, the processor and the feeds where there are such. */
   readonly sources: readonly SourceMemory[];
-  /** The source behind the ingest workers: main itself. */
   readonly main: SourceMemory;
+  /** Present when rules, windows or handlers are configured. */
+  readonly processor?: ProcessorMemory;
   /** The feed thread's end; present when feeds are configured. */
   readonly feeds?: SourceMemory;
   readonly dispatcher: ThreadMemory;
@@ -96,6 +110,8 @@ export interface EngineMemory {
   readonly shards: readonly ShardMemory[];
   readonly deadLetterCounters: SharedArrayBuffer;
   readonly topics: SharedArrayBuffer;
+  /** How much each identity has sent: `createRateTable()`. */
+  readonly rates: SharedArrayBuffer;
 }
 
 /** Allocates the memory of an engine of this shape. */
@@ -149,18 +165,35 @@ export function createEngineMemory(config: Config, layout: DataLayout): EngineMe
   const ingestSlots = Math.min(SLOTS_MAX, tcp.maxConnections + SLOTS_SPARE);
   const ingest = Array.from({ length: workers }, (_, index) => createSource(index, ingestSlots));
   const main = createSource(workers, SLOTS_MAIN);
-  const feeds = config.feeds.length === 0 ? undefined : createSource(workers + 1, 1);
+  const processor = isProcessing(config)
+    ? {
+      ...createSource(workers + 1, 1),
+      deadLetterRing: createRing(ringBytes(0)),
+      deadLetterCounters: createCounters(DEAD_LETTER_COUNTERS),
+      processed: createCounters(shards.length),
+      shardLatencies: shards.map(() => createShardLatencies()),
+    }
+    : undefined;
+  const sources = [...ingest, main, ...(processor === undefined ? [] : [processor])];
+  const feeds = config.feeds.length === 0 ? undefined : createSource(sources.length, 1);
   return {
-    sources: [...ingest, main, ...(feeds === undefined ? [] : [feeds])],
+    sources: [...sources, ...(feeds === undefined ? [] : [feeds])],
     ...(feeds === undefined ? {} : { feeds }),
     main,
+    ...(processor === undefined ? {} : { processor }),
     dispatcher: createThread(),
     laneThreads,
     ...(config.store.topics.length === 0 ? {} : { sink: createSink(laneThreads.length, shards.length) }),
     shards,
     deadLetterCounters: createCounters(DEAD_LETTER_COUNTERS),
     topics: createTopicRegistry(),
+    rates: createRateTable(),
   };
+}
+
+/** Whether anything is to happen to events behind the log. */
+function isProcessing({ processing }: Config): boolean {
+  return processing.rules.length + processing.windows.length + processing.handlers.length > 0;
 }
 
 function createSink(laneThreadCount: number, shardCount: number): SinkMemory {

@@ -7,6 +7,7 @@ import type { DispatchWorkerOptions } from "./dispatch/options.ts";
 import type { RouteOptions, RouteTopic } from "./dispatch/route.ts";
 import type { ThreadCpus } from "./engine-affinity.ts";
 import type { EngineMemory, ShardMemory, SourceMemory } from "./engine-memory.ts";
+import type { TlsListenerOptions } from "./ingest/tcp.ts";
 import type { IngestWorkerOptions } from "./ingest/worker.ts";
 import type { LaneShardOptions, LaneWorkerOptions } from "./process/options.ts";
 
@@ -27,7 +28,7 @@ export function laneOptions(
     doorbell: own.doorbell,
     wait: hosted[0]?.lane?.wait ?? "block",
     ...bound(cpus.lanes[hosted[0]?.info.lane ?? ""]),
-    shards: hosted.map((shard) => laneShardOptions(shard, config)),
+    shards: hosted.map((shard) => laneShardOptions(shard, config, memory)),
     // Behind the sources the sink, which has no number: nothing it could have sent is ever answered.
     sources: [...memory.sources, ...(memory.sink === undefined ? [] : [memory.sink])].map((source) => ({
       completions: at(source.fromLanes, thread),
@@ -37,11 +38,13 @@ export function laneOptions(
   };
 }
 
-function laneShardOptions(shard: ShardMemory, config: Config): LaneShardOptions {
+function laneShardOptions(shard: ShardMemory, config: Config, memory: EngineMemory): LaneShardOptions {
   const { info, lane } = shard;
+  const { processor } = memory;
+  const hasProcessorLetters = lane === undefined && processor !== undefined;
   return {
     info,
-    inputs: [shard.ring],
+    inputs: [shard.ring, ...(hasProcessorLetters ? [processor.deadLetterRing] : [])],
     hand: shard.hand,
     intent: shard.intent,
     counters: shard.laneCounters,
@@ -152,15 +155,40 @@ export function ingestOptions(
           maxConnections: tcp.maxConnections,
           idleTimeoutMs: tcp.idleTimeoutMs,
           reusePort: workers > 1,
+          limits: {
+            perAddress: config.limits.connectionsPerAddress,
+            perSecond: config.limits.connectsPerSecond,
+          },
+          loginTimeoutMs: config.limits.loginTimeoutMs,
+          tls: config.tls.tcp ? tlsOptions(config) : undefined,
         },
       }
       : {}),
     // One socket and one reader for what cannot be shared: datagrams and files.
     ...(udp.enable && isFirst
-      ? { udp: { host: udp.host, port: udp.port, receiveBufferBytes: udp.receiveBufferBytes } }
+      ? {
+        udp: {
+          host: udp.host,
+          port: udp.port,
+          receiveBufferBytes: udp.receiveBufferBytes,
+          ...(config.auth.enabled ? { allow: config.auth.udp } : {}),
+        },
+      }
       : {}),
+    asksWho: config.auth.enabled,
+    limits: {
+      rates: config.limits,
+      rateTable: memory.rates,
+      outboxBytesMax: config.limits.subscriberBufferBytes,
+    },
     files: isFirst ? files : [],
   };
+}
+
+/** Certificate and key of the listeners; `undefined` without TLS. */
+export function tlsOptions({ tls }: Config): TlsListenerOptions | undefined {
+  const { cert, key, ca, clientAuth } = tls;
+  return tls.enabled && cert !== null && key !== null ? { cert, key, ca, clientAuth } : undefined;
 }
 
 function bound(cpus: readonly number[] | undefined): { readonly cpus?: readonly number[] } {

@@ -8,6 +8,7 @@
  *
  * Main thread only.
  */
+import { Authenticator } from "./auth/authenticator.ts";
 import type { Config } from "./config/config.ts";
 import { DataDirectory } from "./data-directory.ts";
 import { answerConsumerMessage, localConsumers } from "./deliver/consumer-link.ts";
@@ -16,12 +17,16 @@ import { ConsumerStore } from "./deliver/consumer.ts";
 import { threadCpus } from "./engine-affinity.ts";
 import { createEngineMemory } from "./engine-memory.ts";
 import type { EngineMemory, ThreadMemory } from "./engine-memory.ts";
-import { dispatchOptions, ingestOptions, laneOptions, routeOptions } from "./engine-options.ts";
+import { dispatchOptions, ingestOptions, laneOptions, routeOptions, tlsOptions } from "./engine-options.ts";
+import { type ProcessorMessage, processorOptions } from "./engine-processor.ts";
 import { feedOptions, MarketDesk } from "./engine-feeds.ts";
 import { sinkOptions } from "./engine-store.ts";
 import { EscError } from "./errors.ts";
+import { AlertBoard } from "./process/alerts/board.ts";
 import { Source } from "./ingest/source.ts";
+import type { IdentifyMessage } from "./ingest/doorkeeper.ts";
 import type { FeedMessage } from "./ingest/feeds/worker.ts";
+import type { TlsListenerOptions } from "./ingest/tcp.ts";
 import type { Address, IngestMessage } from "./ingest/worker.ts";
 import type { Logger, LogMessage } from "./logging/logger.ts";
 import { COMMAND_DRAIN, COMMAND_PAUSE, COMMAND_RUN, STATE_DRAINED, STATE_RUNNING } from "./queue/control.ts";
@@ -35,6 +40,8 @@ import type { WorkerEntry } from "./threads.ts";
 const LOOK_MS = 1;
 /** A thread that has not reported for duty by then is not going to. */
 const START_TIMEOUT_MS = 30_000;
+/** The processor gets this part of the time for stopping to catch up. */
+const SETTLE_SHARE = 3;
 /** Deaths during the start after which it is given up. */
 const START_DEATHS_MAX = 3;
 
@@ -52,7 +59,7 @@ export interface BoundAddresses {
 /** RUNNING: all works. PAUSED: lanes stand still. DRAINING: on the way to the end. */
 export type PipelineState = "RUNNING" | "PAUSED" | "DRAINING";
 
-type WorkerMessage = LogMessage | IngestMessage | ConsumerMessage | FeedMessage;
+type WorkerMessage = LogMessage | IngestMessage | ConsumerMessage | ProcessorMessage | FeedMessage;
 
 export class Engine {
   readonly config: Config;
@@ -60,24 +67,32 @@ export class Engine {
   /** Main's own end towards the dispatcher: HTTP, WebSocket and gRPC publish through it. */
   readonly source: Source;
   readonly consumers: ConsumerStore;
+  /** Alerts of all threads, for the API and the log. */
+  readonly alerts: AlertBoard;
   /** The same, as subscriptions on the main thread use it. */
   readonly localConsumers: Consumers;
   readonly startedMs = Date.now();
   readonly version: string;
+  /** Who clients are; `undefined` where everybody may do everything. */
+  readonly authenticator: Authenticator | undefined;
   /** Set once the ingest workers listen. */
   addresses: BoundAddresses = {};
   /** Datagrams the kernel dropped before esc could read them. */
   udpKernelDrops = 0;
   #state: PipelineState = "RUNNING";
+  /** Of the TCP listeners, as it was loaded last. */
+  #tls: TlsListenerOptions | undefined;
   readonly #logger: Logger;
   readonly #data: DataDirectory;
   readonly #lanes: SupervisedWorker[] = [];
   readonly #ingest: SupervisedWorker[] = [];
   #dispatcher: SupervisedWorker | undefined;
   #sink: SupervisedWorker | undefined;
+  #processor: SupervisedWorker | undefined;
   #feeds: SupervisedWorker | undefined;
   /** Questions to the feed thread; present when feeds are configured. */
   readonly market: MarketDesk | undefined;
+  #isSettled = false;
   #startFailure: EscError | undefined;
   #isStarted = false;
   readonly #listening = new Set<string>();
@@ -87,6 +102,13 @@ export class Engine {
     this.config = config;
     this.version = parts.version;
     this.#logger = parts.logger;
+    this.#tls = config.tls.tcp ? tlsOptions(config) : undefined;
+    this.authenticator = config.auth.enabled
+      ? new Authenticator(config.auth, {
+        nowMs: Date.now,
+        warn: (message) => this.#logger.limited(message, "warn", message),
+      })
+      : undefined;
     this.market = config.feeds.length === 0
       ? undefined
       : new MarketDesk((command) => this.#feeds?.post(command));
@@ -98,6 +120,14 @@ export class Engine {
       report: (problem, cause) => this.#logger.warn(problem, { cause: String(cause) }),
     });
     this.localConsumers = localConsumers(this.consumers);
+    this.alerts = new AlertBoard((alert) =>
+      this.#logger.warn(`alert ${alert.rule}: ${alert.message}`, {
+        severity: alert.severity,
+        topic: alert.topic,
+        source: alert.source,
+        ...(alert.suppressed === 0 ? {} : { suppressed: alert.suppressed }),
+      })
+    );
     const { main, dispatcher } = this.memory;
     this.source = new Source({
       index: main.index,
@@ -134,7 +164,7 @@ export class Engine {
 
   /** Every worker thread, for metrics and health. */
   get workers(): readonly SupervisedWorker[] {
-    const single = [this.#feeds, this.#dispatcher, this.#sink].filter((worker) => worker !== undefined);
+    const single = [this.#feeds, this.#dispatcher, this.#sink, this.#processor].filter((worker) => worker !== undefined);
     return [...this.#ingest, ...single, ...this.#lanes];
   }
 
@@ -160,6 +190,21 @@ export class Engine {
   }
 
   /**
+   * Takes over tokens, keys, permissions and certificates. Clients that are not let in any more are
+   * disconnected; new connections get the new certificate, those that are open keep theirs.
+   */
+  applySecurity(config: Config): void {
+    this.authenticator?.replace(config.auth);
+    const tls = config.tls.tcp ? tlsOptions(config) : undefined;
+    const isOtherTls = tls !== undefined && !Bun.deepEquals(tls, this.#tls);
+    if (isOtherTls) this.#tls = tls;
+    for (const worker of this.#ingest) {
+      if (isOtherTls) worker.post({ type: "tls", tls });
+      if (this.authenticator !== undefined) worker.post({ type: "identify_again" });
+    }
+  }
+
+  /**
    * Stops in the order of the stream. Main's own listeners must not publish any more. Everything accepted
    * is in the log and synced when it returns `true`.
    *
@@ -171,8 +216,12 @@ export class Engine {
     const readers = [...this.#ingest, ...(this.#feeds === undefined ? [] : [this.#feeds])];
     for (const worker of readers) worker.post({ type: "quiesce" });
     let complete = await until(() => this.#quiesced.size === readers.length, deadlineMs);
+    await this.#settleProcessor(deadlineMs);
     if (this.#dispatcher !== undefined) complete = await drain([this.#dispatcher], deadlineMs) && complete;
     complete = await drain(this.#lanes, deadlineMs) && complete;
+    if (this.#processor !== undefined && !await drain([this.#processor], deadlineMs)) {
+      this.#logger.warn("processing is behind; it is caught up at the next start");
+    }
     // What it cannot store now it reads from the log next time: that is no loss.
     if (this.#sink !== undefined && !await drain([this.#sink], deadlineMs)) {
       this.#logger.warn("the store is behind; it is caught up at the next start");
@@ -212,6 +261,7 @@ export class Engine {
     const options = dispatchOptions(this.config, this.memory, cpus);
     this.#dispatcher = this.#spawn("dispatcher", "src/dispatch/worker.ts", dispatcher, options);
     await this.#running([this.#dispatcher]);
+    await this.#startProcessor();
     for (const source of this.memory.sources.slice(0, this.memory.main.index)) {
       const options = ingestOptions(
         source,
@@ -232,6 +282,26 @@ export class Engine {
     // Their message, not their state: it carries the addresses.
     await this.#started(() => this.#listening.size === this.#ingest.length);
     this.#isStarted = true;
+  }
+
+  /** Starts the thread of rules, windows and handlers, if any are configured. */
+  async #startProcessor(): Promise<void> {
+    const { processor } = this.memory;
+    if (processor === undefined) return;
+    const options = processorOptions(processor, this.config, this.memory, this.#data.layout);
+    this.#processor = this.#spawn("processor", "src/engine-processor-worker.ts", processor, options);
+    await this.#running([this.#processor]);
+  }
+
+  /**
+   * Lets the processor catch up and publish while the dispatcher still takes its results. It may be far
+   * behind, so it gets a part of the time only: it goes on at the next start.
+   */
+  async #settleProcessor(deadlineMs: number): Promise<void> {
+    if (this.#processor === undefined) return;
+    this.#processor.post({ type: "settle" });
+    const nowMs = Date.now();
+    await until(() => this.#isSettled, nowMs + (deadlineMs - nowMs) / SETTLE_SHARE);
   }
 
   #running(workers: readonly SupervisedWorker[]): Promise<void> {
@@ -291,6 +361,15 @@ export class Engine {
       case "market_answer":
         this.market?.answer(message);
         break;
+      case "settled":
+        this.#isSettled = true;
+        break;
+      case "alert":
+        this.alerts.add(message.alert);
+        break;
+      case "identify":
+        void this.#identify(worker, message);
+        break;
       case "quiesced":
         this.#quiesced.add(worker.name);
         break;
@@ -298,6 +377,12 @@ export class Engine {
         this.udpKernelDrops = message.count;
         break;
     }
+  }
+
+  async #identify(worker: SupervisedWorker, { question, credentials }: IdentifyMessage): Promise<void> {
+    const verdict = await this.authenticator?.authenticate(credentials) ??
+      { problem: "Nobody is known here" };
+    worker.post({ type: "identified", question, verdict });
   }
 
   #onDeath(worker: SupervisedWorker, reason: string, restartMs: number): void {

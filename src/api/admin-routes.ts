@@ -1,20 +1,8 @@
-/** Looking at and steering the engine: topics, consumers, configuration, control. */
-import type { ConsumerPosition } from "../deliver/consumer.ts";
-import { shardKey } from "../deliver/request.ts";
+/** Looking at and steering the engine: topics, configuration, control. */
 import type { ApiContext } from "./context.ts";
 import { parsePatterns } from "./event-routes.ts";
-import { problemOf } from "./problem.ts";
 import { type ApiRequest, checkQuery, json, type Route } from "./route.ts";
-import {
-  consumersDeleteQuery,
-  consumersSchema,
-  deletedSchema,
-  pipelineSchema,
-  problemSchema,
-  reloadSchema,
-  topicsQuery,
-  topicsSchema,
-} from "./schemas.ts";
+import { pipelineSchema, problemSchema, reloadSchema, topicsQuery, topicsSchema } from "./schemas.ts";
 import { z } from "zod";
 
 export function adminRoutes(context: ApiContext): Route[] {
@@ -39,33 +27,6 @@ export function adminRoutes(context: ApiContext): Route[] {
       query: topicsQuery,
       responses: { 200: { description: "The topics", schema: topicsSchema } },
       handle: (call) => listTopics(context, call),
-    },
-    {
-      method: "GET",
-      path: "/api/v1/consumers",
-      summary: "Durable consumers and how far behind they are",
-      tag: "consumers",
-      responses: { 200: { description: "The consumers", schema: consumersSchema } },
-      handle: () =>
-        json({ consumers: engine.consumers.list().map((position) => withLag(context, position)) }),
-    },
-    {
-      method: "DELETE",
-      path: "/api/v1/consumers",
-      summary: "Forget a durable consumer's position",
-      tag: "consumers",
-      query: consumersDeleteQuery,
-      responses: {
-        200: { description: "Forgotten", schema: deletedSchema },
-        404: { description: "There is none of that name", schema: problemSchema },
-      },
-      handle: (call) => {
-        const query = checkQuery(consumersDeleteQuery, call.url);
-        if (query.response) return query.response;
-        const { name } = query.value;
-        if (engine.consumers.delete(name)) return json({ deleted: 1 });
-        return problemOf("NOT_FOUND", `Consumer "${name.slice(0, 100)}" does not exist`);
-      },
     },
     {
       method: "GET",
@@ -111,13 +72,4 @@ function listTopics({ engine }: ApiContext, call: ApiRequest): Response {
     })),
     total: found.length,
   });
-}
-
-function withLag({ engine, tails }: ApiContext, { name, offsets, updatedUs }: ConsumerPosition) {
-  let lag = 0;
-  for (const info of engine.shards) {
-    const offset = offsets[shardKey(info.lane, info.shard)];
-    if (offset !== undefined) lag += Math.max(0, tails.visibleOffset(info.index) - offset);
-  }
-  return { name, updated_us: updatedUs, offsets, lag };
 }

@@ -1,5 +1,6 @@
 /** What the routes share. */
 import type { DeliveryMeters } from "../deliver/subscription.ts";
+import type { Groups } from "../deliver/groups.ts";
 import type { ShardTails } from "../deliver/tail.ts";
 import type { BodyGate } from "./body.ts";
 import type { EngineView } from "./engine-view.ts";
@@ -13,6 +14,8 @@ export interface ApiContext {
   readonly tails: ShardTails;
   readonly turns: Turns;
   readonly meters: DeliveryMeters;
+  /** Consumer groups at work. */
+  readonly groups: Groups;
   readonly bodies: BodyGate;
   /** Largest request body. */
   readonly maxBodyBytes: number;

@@ -19,6 +19,18 @@ import {
 } from "./schemas.ts";
 
 const NDJSON = "application/x-ndjson";
+/**
+ * How a body of each type is read. What curl says of `--data`, or nothing at all, is told by the body's first
+ * character: posts by foreign pages, the reason to be strict about such types, are refused by their Origin.
+ */
+const BODY_KINDS: Readonly<Record<string, "array" | "lines" | "either">> = {
+  "application/json": "array",
+  [NDJSON]: "lines",
+  "application/ndjson": "lines",
+  "application/jsonl": "lines",
+  "application/x-www-form-urlencoded": "either",
+  "": "either",
+};
 /** Events in one request. */
 const BATCH_COUNT_MAX = 100_000;
 /** Bytes of one event's frame that are not its payload, at most. */
@@ -115,19 +127,24 @@ function publishMany(context: ApiContext, call: ApiRequest): Response | Promise<
   const query = checkQuery(acksQuery, call.url);
   if (query.response) return query.response;
   const contentType = contentTypeOf(call.request);
-  const isNdjson = contentType === NDJSON || contentType === "application/ndjson" ||
-    contentType === "application/jsonl";
-  if (!isNdjson && contentType !== "application/json") {
+  const kind = BODY_KINDS[contentType];
+  if (kind === undefined) {
     return problem(415, `Content-Type "${contentType}" is neither application/json nor ${NDJSON}`);
   }
   const { acks } = query.value;
   return context.bodies.read(call.request, context.maxBodyBytes, async (bytes) => {
-    const submissions = isNdjson
-      ? submissionsOfLines(bytes, context.engine.maxFrameBytes)
-      : submissionsOfArray(bytes);
+    const isArray = kind === "array" || (kind === "either" && startsWithBracket(bytes));
+    const submissions = isArray
+      ? submissionsOfArray(bytes)
+      : submissionsOfLines(bytes, context.engine.maxFrameBytes);
     if (submissions instanceof Response) return submissions;
     return answer(await context.publisher.publish(submissions, acks), acks);
   });
+}
+
+function startsWithBracket(bytes: Uint8Array): boolean {
+  const first = bytes.findIndex((byte) => byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09);
+  return bytes[first] === 0x5b;
 }
 
 function answer(outcomes: readonly PublishOutcome[], acks: string): Response {

@@ -1,6 +1,7 @@
 /** The one table of all routes. */
 import { adminRoutes } from "./admin-routes.ts";
 import type { ApiContext } from "./context.ts";
+import { consumerRoutes } from "./consumer-routes.ts";
 import { dlqRoutes } from "./dlq-routes.ts";
 import { eventRoutes } from "./event-routes.ts";
 import { healthRoutes } from "./health-routes.ts";
@@ -20,6 +21,7 @@ export function apiRoutes(context: ApiContext, upgrade: Upgrade): readonly Route
     ...publishRoutes(context),
     ...eventRoutes(context),
     ...subscribeRoutes(context, upgrade),
+    ...consumerRoutes(context),
     ...dlqRoutes(context),
     ...storeRoutes(context),
     ...marketRoutes(context),

@@ -2,6 +2,7 @@
 import type { Server } from "bun";
 import { Hono } from "hono";
 import { EscError } from "../errors.ts";
+import { Groups } from "../deliver/groups.ts";
 import { ShardTails } from "../deliver/tail.ts";
 import { describeDamage } from "../log/damage.ts";
 import { openSourceLatency, SOURCE_DELIVER } from "../metrics/latency.ts";
@@ -9,6 +10,7 @@ import { nowUs } from "../system/clock.ts";
 import { BodyGate } from "./body.ts";
 import type { ApiContext } from "./context.ts";
 import type { EngineView } from "./engine-view.ts";
+import { burial } from "./group-event.ts";
 import { isLoopback, refuseForeign } from "./guard.ts";
 import { problem, problemOfError } from "./problem.ts";
 import { Publisher } from "./publisher.ts";
@@ -63,6 +65,7 @@ export class HttpServer {
     this.port = this.#server.port ?? options.port;
     this.address = `${options.host.includes(":") ? `[${options.host}]` : options.host}:${this.port}`;
     this.#context.turns.add(this.#sockets);
+    this.#context.turns.add(this.#context.groups);
     this.#context.turns.start();
     this.#sweeper = setInterval(() => this.#context.tails.sweep(), SWEEP_MS);
   }
@@ -87,6 +90,7 @@ export class HttpServer {
   async stop(): Promise<void> {
     clearInterval(this.#sweeper);
     this.#sockets.close();
+    this.#context.groups.close();
     await this.#context.turns.stop();
     await this.#server.stop(true);
     this.#context.tails.close();
@@ -134,24 +138,36 @@ function openContext(engine: EngineView, maxBodyBytes: number): ApiContext {
     // What retention took is no damage, and a slow reader would say it again and again.
     if (damage.kind !== "removed") engine.warn(describeDamage(damage));
   });
+  const meters = {
+    counters: source.counters,
+    latencies: shards.map((info) => openSourceLatency(sourceLatencies, info.index, SOURCE_DELIVER)),
+    nowUs,
+  };
+  const publisher = new Publisher({
+    source,
+    shards,
+    maxFrameBytes: engine.maxFrameBytes,
+    nowUs,
+    wake: () => turns.wake(),
+  });
   return {
     engine,
     tails,
     turns,
     maxBodyBytes,
     bodies: new BodyGate(Math.max(HELD_BODY_BYTES, maxBodyBytes * 4)),
-    publisher: new Publisher({
-      source,
-      shards,
-      maxFrameBytes: engine.maxFrameBytes,
-      nowUs,
+    publisher,
+    meters,
+    groups: new Groups({
+      tails,
+      meters,
+      consumers: engine.consumers,
+      nowMs: Date.now,
+      bury: burial(publisher),
       wake: () => turns.wake(),
+      onCountChange: (by) => turns.countSubscriptions(by),
+      warn: (message) => engine.warn(message),
     }),
-    meters: {
-      counters: source.counters,
-      latencies: shards.map((info) => openSourceLatency(sourceLatencies, info.index, SOURCE_DELIVER)),
-      nowUs,
-    },
   };
 }
 

@@ -2,7 +2,8 @@
  * One WebSocket client: JSON in text messages, the frames of docs/protocol.md in binary ones. A client
  * may use both; each kind is answered in its own kind.
  *
- * Text, client → server: {"type": "subscribe" | "confirm" | "publish" | "ping", …}
+ * Text, client → server: {"type": "subscribe" | "confirm" | "ack" | "nack" | "extend" |
+ *                         "publish" | "ping", …}
  *       server → client: {"type": "event" | "subscribed" | "published" | "pong" | "error", …}
  *
  * Events are read from the log only while the socket's buffer is short; a client that lets its answers
@@ -17,6 +18,8 @@ import type { SessionSocket } from "../ingest/session-context.ts";
 import { Session } from "../ingest/session.ts";
 import { parseJson } from "./body.ts";
 import { jsonEvent } from "./event-json.ts";
+import { groupEvent } from "./group-event.ts";
+import { Memberships } from "./memberships.ts";
 import { resultOf, submissionOf } from "./publish-routes.ts";
 import { acksQuery } from "./schemas.ts";
 import type { WebSockets } from "./websockets.ts";
@@ -40,6 +43,7 @@ export class WebSocketClient {
   readonly #sockets: WebSockets;
   readonly #socket: ServerWebSocket<SocketData>;
   #subscriptions: Subscriptions | undefined;
+  #memberships: Memberships | undefined;
   #session: Session | undefined;
   #pausedBytes = -1;
 
@@ -69,12 +73,16 @@ export class WebSocketClient {
         return this.#subscribeBy(fields);
       case "confirm":
         return this.#confirmBy(fields);
+      case "ack":
+      case "nack":
+      case "extend":
+        return this.#settleBy(fields);
       case "publish":
         return void this.#publishBy(fields);
       case "ping":
         return this.#send({ type: "pong" });
       default:
-        return this.#error("USAGE", "type is not subscribe, confirm, publish or ping", {});
+        return this.#error("USAGE", "type is not subscribe, confirm, ack, nack, extend, publish or ping", {});
     }
   }
 
@@ -114,6 +122,7 @@ export class WebSocketClient {
 
   closed(): void {
     this.#subscriptions?.close();
+    this.#memberships?.close();
     this.#session?.socketClosed();
   }
 
@@ -131,9 +140,32 @@ export class WebSocketClient {
   }
 
   #subscribeBy(fields: Record<string, unknown>): void {
+    if (fields["group"] !== undefined) return this.#joinBy(fields);
     const request = readSubscription(fields);
     if (request instanceof BadRequest) this.#refuse(request, { id: fields["id"] });
     else this.subscribe(request);
+  }
+
+  /** Becomes a member of a consumer group. */
+  #joinBy({ type: _, ...fields }: Record<string, unknown>): void {
+    const { context } = this.#sockets;
+    this.#memberships ??= new Memberships(context.groups, {
+      hasRoom: () => this.#socket.getBufferedAmount() <= BUFFER_BYTES_SOFT,
+      deliver: (subscription, entry) => {
+        const { id, ...rest } = groupEvent(entry);
+        this.#send({ type: "event", subscription, ...rest, ...(id === undefined ? {} : { id }) });
+      },
+    });
+    const joined = this.#memberships.join(fields);
+    if (joined instanceof BadRequest) this.#refuse(joined, { id: fields["id"] });
+    else this.#send({ type: "subscribed", id: joined });
+  }
+
+  #settleBy({ type, ...fields }: Record<string, unknown>): void {
+    const answer = this.#memberships?.settle(String(type), fields) ??
+      new BadRequest("It is no member of a group");
+    if (answer instanceof BadRequest) this.#refuse(answer, { id: fields["id"] });
+    else this.#send({ type: "settled", ...answer });
   }
 
   #confirmBy(fields: Record<string, unknown>): void {

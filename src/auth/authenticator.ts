@@ -47,9 +47,16 @@ export type AuthVerdict =
 const VERIFIED_MAX = 4096;
 const VERIFIED_MS_MAX = 30_000;
 
+export interface AuthenticatorParts {
+  /** Milliseconds since the Unix epoch. */
+  readonly nowMs: () => number;
+  /** Is told that keys cannot be had. */
+  readonly warn: (message: string) => void;
+}
+
 /** Main thread. */
 export class Authenticator {
-  readonly #nowMs: () => number;
+  readonly #parts: AuthenticatorParts;
   #tokens: TokenTable<TokenEntry> = new TokenTable([]);
   #certificates: readonly CertificateEntry[] = [];
   #jwt: JwtVerifier | undefined;
@@ -57,8 +64,8 @@ export class Authenticator {
   readonly #verified = new Map<string, { readonly identity: Identity; readonly untilMs: number }>();
   readonly #rateSlots = new Map<string, number>();
 
-  constructor(options: AuthOptions, nowMs: () => number = Date.now) {
-    this.#nowMs = nowMs;
+  constructor(options: AuthOptions, parts: AuthenticatorParts) {
+    this.#parts = parts;
     this.replace(options);
   }
 
@@ -66,7 +73,7 @@ export class Authenticator {
   replace(options: AuthOptions): void {
     this.#tokens = new TokenTable(options.tokens.map((entry) => [entry.sha256, entry]));
     this.#certificates = options.certificates;
-    this.#jwt = options.jwt === null ? undefined : new JwtVerifier(options.jwt, this.#nowMs);
+    this.#jwt = options.jwt === null ? undefined : new JwtVerifier(options.jwt, this.#parts);
     this.#verified.clear();
   }
 
@@ -85,7 +92,9 @@ export class Authenticator {
   #byToken(token: string): AuthVerdict {
     const entry = this.#tokens.find(token);
     if (entry === undefined) return { problem: "Token is not known" };
-    if (entry.expiresMs !== null && this.#nowMs() >= entry.expiresMs) return { problem: "Token has expired" };
+    if (entry.expiresMs !== null && this.#parts.nowMs() >= entry.expiresMs) {
+      return { problem: "Token has expired" };
+    }
     const { name, grants, expiresMs } = entry;
     return { identity: this.#identity({ name, grants, expiresMs, via: "token" }) };
   }
@@ -94,7 +103,7 @@ export class Authenticator {
     const jwt = this.#jwt;
     if (jwt === undefined) return { problem: "Token is not known" };
     const hash = createHash("sha256").update(token).digest("latin1");
-    const nowMs = this.#nowMs();
+    const nowMs = this.#parts.nowMs();
     const known = this.#verified.get(hash);
     if (known !== undefined && nowMs < known.untilMs) return { identity: known.identity };
     const facts = await jwt.verify(token);

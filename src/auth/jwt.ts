@@ -58,13 +58,16 @@ export interface JwtFacts {
 export class JwtVerifier {
   readonly #options: JwtOptions;
   readonly #revoked: ReadonlySet<string>;
-  readonly #nowMs: () => number;
+  readonly #parts: { readonly nowMs: () => number; readonly warn: (message: string) => void };
   #key: Promise<JWTVerifyGetKey | Uint8Array> | undefined;
 
-  constructor(options: JwtOptions, nowMs: () => number) {
+  constructor(
+    options: JwtOptions,
+    parts: { readonly nowMs: () => number; readonly warn: (message: string) => void },
+  ) {
     this.#options = options;
     this.#revoked = new Set(options.revoked);
-    this.#nowMs = nowMs;
+    this.#parts = parts;
   }
 
   /** Verifies a token. @returns What it says, or what is wrong with it. */
@@ -83,14 +86,12 @@ export class JwtVerifier {
         return { problem: `Token has a wrong claim "${error.claim}"` };
       }
       if (error instanceof errors.JWKSNoMatchingKey) return { problem: "Token is signed by an unknown key" };
-      if (error instanceof errors.JWKSTimeout) {
-        return { problem: "The keys that tokens are checked by do not come" };
-      }
-      if (error instanceof errors.JOSEError) return { problem: "Token is not valid" };
-      if (error instanceof TypeError) {
-        return { problem: "The keys that tokens are checked by cannot be used" };
-      }
-      throw error;
+      const isFetch = !(error instanceof errors.JOSEError) || error instanceof errors.JWKSTimeout ||
+        error.code === "ERR_JOSE_GENERIC";
+      if (!isFetch) return { problem: "Token is not valid" };
+      // Not the token's fault: the keys could not be fetched, or are no keys.
+      this.#parts.warn(`Cannot use the keys that tokens are checked by: ${error}`);
+      return { problem: "The keys that tokens are checked by cannot be had now" };
     }
   }
 
@@ -102,7 +103,7 @@ export class JwtVerifier {
       algorithms: wanted.length === 0 ? [...fitting] : fitting.filter((name) => wanted.includes(name)),
       requiredClaims: ["exp", "sub"],
       clockTolerance: clockToleranceMs / 1000,
-      currentDate: new Date(this.#nowMs()),
+      currentDate: new Date(this.#parts.nowMs()),
       ...(issuer === null ? {} : { issuer }),
       ...(audience === null ? {} : { audience }),
     };

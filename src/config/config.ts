@@ -276,6 +276,8 @@ export interface ControlConfig {
 export interface ProcessingConfig {
   /** Longest time between two checkpoints while events are processed. */
   readonly checkpointIntervalMs: number;
+  /** Where a log begins that was never processed. */
+  readonly start: "earliest" | "latest";
   readonly rules: readonly RuleSpec[];
   readonly windows: readonly WindowSpec[];
   readonly handlers: readonly HandlerSpec[];

@@ -11,7 +11,10 @@ const NONE = "none";
 export function processingDocument(processing: ProcessingConfig): Document {
   const { rules, windows, handlers, alerts } = processing;
   return {
-    processing: { checkpoint_interval: formatDuration(processing.checkpointIntervalMs) },
+    processing: {
+      checkpoint_interval: formatDuration(processing.checkpointIntervalMs),
+      start: processing.start,
+    },
     rules: Object.fromEntries(rules.map((rule) => [rule.name, ruleDocument(rule)])),
     windows: Object.fromEntries(windows.map((window) => [window.name, windowDocument(window)])),
     handlers: Object.fromEntries(handlers.map((handler) => [handler.name, {

@@ -41,6 +41,7 @@ export function processingConfig(file: CheckedFile, report: Report): ProcessingC
   }
   return {
     checkpointIntervalMs: file.processing.checkpoint_interval,
+    start: file.processing.start,
     rules: Object.entries(file.rules).map(([name, rule]) => ruleSpec(name, rule, check)),
     windows: Object.entries(file.windows).map(([name, window]) => windowSpec(name, window, check)),
     handlers: Object.entries(file.handlers).map(

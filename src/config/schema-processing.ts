@@ -27,6 +27,7 @@ export const processingSection = section("Processing behind the log", {
     min: 10,
     max: 600_000,
   }),
+  start: choice("Where a log begins that was never processed", ["earliest", "latest"], "latest"),
 });
 
 const rule = section("A rule", {

@@ -100,6 +100,16 @@ export class ConsumerStore {
     return undefined;
   }
 
+  /** Puts a consumer that exists somewhere else, back as well as on. Whoever works for it must be gone. */
+  moveTo(name: string, offsets: Positions): void {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return;
+    entry.offsets = Object.assign(Object.create(null), offsets);
+    entry.updatedUs = this.#nowUs();
+    entry.isDirty = true;
+    this.flush();
+  }
+
   /**
    * Forgets a consumer, on disk too.
    *

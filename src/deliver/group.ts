@@ -98,6 +98,15 @@ export class Group {
     return this.#held.size;
   }
 
+  /** Bytes of all events that are not done. */
+  bytes(): number {
+    let bytes = 0;
+    for (const entries of [this.#ready, this.#held.values(), this.#dead.values()]) {
+      for (const { frame } of entries) bytes += frame.length;
+    }
+    return bytes;
+  }
+
   /** Events this member holds. */
   inFlight(member: GroupMember): number {
     return this.#inFlight.get(member) ?? 0;

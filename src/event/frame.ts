@@ -71,6 +71,7 @@ export const REJECT_REASONS = [
   "unauthorized",
   "rate_limited",
   "shutting_down",
+  "forbidden", // the sender is known, and may not send to this topic
 ] as const;
 export type RejectReason = (typeof REJECT_REASONS)[number];
 

@@ -1,6 +1,6 @@
 /** What a client's control frames ask for. */
 import { CONTROL_HEADER_BYTES, controlFrame, jsonFrame, parseHello } from "../event/control-frame.ts";
-import type { Welcome } from "../event/control-frame.ts";
+import type { ErrorReport, Welcome } from "../event/control-frame.ts";
 import {
   FRAME_PREFIX_BYTES,
   OP_CONFIRM,
@@ -11,7 +11,9 @@ import {
   OP_WELCOME,
 } from "../event/frame.ts";
 import { ACKS_NAMES } from "../event/run.ts";
+import type { AcksName } from "../event/run.ts";
 import { BadRequest, parseConfirm, parseSubscribe } from "../deliver/request.ts";
+import { patternProblem } from "../event/topic.ts";
 import type { Session } from "./session.ts";
 
 /**
@@ -25,12 +27,13 @@ export function answerControl(session: Session, bytes: Uint8Array, at: number, e
   const payload = bytes.subarray(at + CONTROL_HEADER_BYTES, end);
   const problem = answer(session, bytes[at + FRAME_PREFIX_BYTES + 1] as number, payload);
   if (problem === undefined) return;
+  if (typeof problem === "object") return session.sendError(problem);
   session.context.source.countRejected(session.connection.listener, "bad_control", 1);
   session.sendError({ code: "BAD_CONTROL", message: problem });
 }
 
-/** @returns What is wrong with the frame, for its sender. */
-function answer(session: Session, opcode: number, payload: Uint8Array): string | undefined {
+/** @returns What is wrong with the frame, for its sender; or that it is understood and refused. */
+function answer(session: Session, opcode: number, payload: Uint8Array): string | ErrorReport | undefined {
   switch (opcode) {
     case OP_HELLO:
       return greet(session, payload);
@@ -56,23 +59,49 @@ function greet(session: Session, payload: Uint8Array): string | undefined {
   if (hello.problem !== undefined) return hello.problem;
   session.greeted = true;
   connection.acks = ACKS_NAMES.indexOf(hello.value.acks);
-  const welcome: Welcome = {
-    server: "esc",
-    version: context.serverVersion,
-    max_frame_bytes: context.maxFrameBytes,
-    acks: hello.value.acks,
-  };
-  session.send(jsonFrame(OP_WELCOME, welcome));
+  session.detailsAcks = hello.value.ack_details === true;
+  const { token } = hello.value;
+  // Somebody who is known by a certificate, or by the request that opened a WebSocket, needs no token.
+  if (context.auth === undefined || (token === undefined && session.caller !== undefined)) {
+    welcome(session, hello.value.acks);
+  } else {
+    session.identify(token === undefined ? {} : { token }, () => welcome(session, hello.value.acks));
+  }
   return undefined;
 }
 
-function subscribe(session: Session, payload: Uint8Array): string | undefined {
+function welcome(session: Session, acks: AcksName): void {
+  const { serverVersion, maxFrameBytes } = session.context;
+  const content: Welcome = {
+    server: "esc",
+    version: serverVersion,
+    max_frame_bytes: maxFrameBytes,
+    acks,
+    ...(session.detailsAcks ? { ack_details: true } : {}),
+  };
+  session.send(jsonFrame(OP_WELCOME, content));
+}
+
+function subscribe(session: Session, payload: Uint8Array): string | ErrorReport | undefined {
   const { openSubscriptions } = session.context;
   if (openSubscriptions === undefined) return "This listener serves no subscriptions";
   const request = parseSubscribe(payload);
   if (request instanceof BadRequest) return request.message;
+  const refusal = refuseSubscription(session, request.topics);
+  if (refusal !== undefined) return refusal;
   session.subscriptions ??= openSubscriptions(session);
   return session.subscriptions.subscribe(request)?.message;
+}
+
+/** Whether the client may receive all that the patterns match. @returns The refusal. */
+function refuseSubscription(session: Session, topics: readonly string[]): ErrorReport | undefined {
+  const { caller, context } = session;
+  if (context.auth === undefined) return undefined;
+  if (caller === undefined) return { code: "UNAUTHORIZED", message: "Say HELLO with a token first" };
+  // A pattern that is none is for the subscription to complain about.
+  const pattern = caller.uncovered("subscribe", topics);
+  if (pattern === undefined || patternProblem(pattern) !== undefined) return undefined;
+  return { code: "FORBIDDEN", message: `Not allowed to subscribe to all of "${pattern.slice(0, 255)}"` };
 }
 
 function confirm(session: Session, payload: Uint8Array): string | undefined {

@@ -1,4 +1,7 @@
 /** What a session stands between: a socket below, and what all sessions of one listener share. */
+import type { Credentials } from "../auth/authenticator.ts";
+import type { RateLimit } from "../auth/rate.ts";
+import type { Caller } from "../auth/caller.ts";
 import type { Subscriptions } from "../deliver/subscriptions.ts";
 import type { FrameScanner } from "../event/scan.ts";
 import type { OutboxSocket } from "./outbox.ts";
@@ -17,9 +20,26 @@ export interface SessionSocket extends OutboxSocket {
   terminate(): void;
 }
 
+/** How a listener finds out who its clients are. */
+export interface SessionAuth {
+  /** Asks who shows these credentials: `session.admit()` or `session.deny()` follows, never before it returns. */
+  identify(session: Session, credentials: Credentials): void;
+}
+
+/** What one client may send and leave unread. */
+export interface SessionLimits {
+  /** Buckets of one connection of this caller; `undefined`: none, where nothing is limited. */
+  rateOf(caller: Caller | undefined): RateLimit | undefined;
+  /** Bytes of answers that a client may leave unread before it is cut off. */
+  readonly outboxBytesMax: number;
+}
+
 /** What the sessions of one listener share. */
 export interface SessionContext {
   readonly source: Source;
+  /** Absent where everybody may do everything. */
+  readonly auth?: SessionAuth | undefined;
+  readonly limits?: SessionLimits | undefined;
   readonly scanner: FrameScanner;
   readonly maxFrameBytes: number;
   readonly serverVersion: string;

@@ -7,14 +7,22 @@
  * Everything here runs on the thread that owns the socket. No input can make it throw; what waits is
  * bounded: one partial frame, one unread chunk, one outbox.
  */
+import type { Credentials } from "../auth/authenticator.ts";
+import type { Caller } from "../auth/caller.ts";
+import type { Subject } from "../auth/certificate.ts";
+import type { RateLimit } from "../auth/rate.ts";
+import { TopicGate } from "../auth/topic-gate.ts";
 import type { Subscriptions } from "../deliver/subscriptions.ts";
-import { errorFrame, writeAck } from "../event/control-frame.ts";
+import { errorFrame, writeAck, writeDetailedAck } from "../event/control-frame.ts";
 import type { ErrorReport } from "../event/control-frame.ts";
+import { frameLength } from "../event/ext.ts";
 import { FRAME_PREFIX_BYTES, REJECT_REASONS } from "../event/frame.ts";
 import { ACKS_NONE } from "../event/run.ts";
 import { SCAN_BAD_EVENT, SCAN_CONTROL, SCAN_FRAMING_LOST, SCAN_NEED_MORE } from "../event/scan.ts";
 import { count } from "../metrics/counters.ts";
-import { SOURCE_PAUSED } from "../metrics/layout.ts";
+import { LIMITS, SOURCE_AUTH_FAILURES, SOURCE_LIMITED, SOURCE_PAUSED } from "../metrics/layout.ts";
+import type { Limit } from "../metrics/layout.ts";
+import { STATUS_DUPLICATE } from "../queue/completions.ts";
 import { answerControl } from "./control.ts";
 import { Outbox, OUTBOX_BYTES_MAX, OUTBOX_BYTES_SOFT } from "./outbox.ts";
 import { PartialFrame } from "./partial-frame.ts";
@@ -43,11 +51,22 @@ export class Session implements ConnectionSink {
   speaks = false;
   /** HELLO was accepted. */
   greeted = false;
-  /** When bytes last came, microseconds since the Unix epoch. */
+  /** ACK frames also say how many of the events were duplicates. */
+  detailsAcks = false;
+  /** When bytes last came, and when the connection was opened: microseconds since the Unix epoch. */
   receivedUs: number;
+  readonly openedUs: number;
   readonly #socket: SessionSocket;
   readonly #partial: PartialFrame;
   #state = OPEN;
+  /** What the client showed of itself; kept to look at it again after a reload. */
+  #credentials: Credentials | undefined;
+  #caller: Caller | undefined;
+  #gate: TopicGate | undefined;
+  #rate: RateLimit | undefined;
+  /** Nothing more is read until it is known who the client is. */
+  #isIdentifying = false;
+  #whenAdmitted: (() => void) | undefined;
   /** Bytes read and not dealt with, while the session is stalled. */
   #rest: Uint8Array | undefined;
   #restAt = 0;
@@ -58,6 +77,7 @@ export class Session implements ConnectionSink {
   #isStalling = false;
   #needsRoom = false;
   #ackDue = false;
+  #duplicates = 0;
   #deadlineUs = 0;
 
   /** @param open Opens the session's connection at the source; the listener has seen that a slot is free. */
@@ -73,7 +93,66 @@ export class Session implements ConnectionSink {
     const connection = open(this);
     if (connection === undefined) throw new RangeError("No connection slot is free");
     this.connection = connection;
-    this.receivedUs = context.nowUs();
+    this.receivedUs = this.openedUs = context.nowUs();
+    if (context.auth === undefined) this.#rate = context.limits?.rateOf(undefined);
+  }
+
+  /** Who the client is, once that is known; never, where auth is off. */
+  get caller(): Caller | undefined {
+    return this.#caller;
+  }
+
+  get isIdentifying(): boolean {
+    return this.#isIdentifying;
+  }
+
+  /** Finds out who shows these credentials; what the client sends meanwhile waits. */
+  identify(credentials: Credentials, whenAdmitted?: () => void): void {
+    this.#credentials = credentials;
+    this.#whenAdmitted = whenAdmitted;
+    this.#isIdentifying = true;
+    this.context.auth?.identify(this, credentials);
+  }
+
+  /** The client's certificate is verified: it may be somebody. If not, a token can still say who the client is. */
+  showCertificate(subject: Subject): void {
+    this.identify({ subject });
+  }
+
+  /** Looks again at what the client showed: tokens and permissions may have changed. Reading goes on. */
+  identifyAgain(): void {
+    if (this.#caller === undefined || this.#credentials === undefined || this.#state !== OPEN) return;
+    this.context.auth?.identify(this, this.#credentials);
+  }
+
+  /** The client is this caller. One that was another before has to connect again. */
+  admit(caller: Caller): void {
+    if (this.#state !== OPEN) return;
+    const isOther = this.#caller !== undefined && !this.#isIdentifying && this.#caller !== caller &&
+      !Bun.deepEquals(this.#caller.identity.grants, caller.identity.grants);
+    if (isOther) return this.deny("Permissions have changed: connect again");
+    this.#isIdentifying = false;
+    this.#caller = caller;
+    this.#gate = new TopicGate(caller.matcher("publish"));
+    this.#rate = this.context.limits?.rateOf(caller);
+    this.#whenAdmitted?.();
+    this.#whenAdmitted = undefined;
+    this.context.wake();
+  }
+
+  /** The client is not let in. */
+  deny(problem: string): void {
+    if (this.#state !== OPEN) return;
+    const isIdentifying = this.#isIdentifying;
+    this.#isIdentifying = false;
+    if (isIdentifying && this.#credentials?.token === undefined && this.#whenAdmitted === undefined) {
+      // A certificate that stands for nobody: the client may still have a token.
+      this.context.wake();
+      return;
+    }
+    count(this.context.source.counters, SOURCE_AUTH_FAILURES, 1);
+    this.sendError({ code: "UNAUTHORIZED", message: problem });
+    this.end();
   }
 
   get isOpen(): boolean {
@@ -162,7 +241,9 @@ export class Session implements ConnectionSink {
     if (this.#socketGone || this.#state >= CLOSING) return;
     this.outbox.send(frame, 0, frame.length);
     // Answers are asked for: whoever never reads them is asked to leave.
-    if (this.outbox.length > OUTBOX_BYTES_MAX) this.#socket.terminate();
+    if (this.outbox.length <= (this.context.limits?.outboxBytesMax ?? OUTBOX_BYTES_MAX)) return;
+    this.#countLimit("subscriber_buffer");
+    this.#socket.terminate();
   }
 
   sendError(report: ErrorReport): void {
@@ -175,6 +256,11 @@ export class Session implements ConnectionSink {
     if (this.outbox.length > 0) this.#ackDue = true;
     else this.#sendAck();
     if (this.#state === ENDING) this.advanceEnd();
+  }
+
+  /** Events are stored, or were before. */
+  stored(status: number, _firstSeq: number, eventCount: number): void {
+    if (status === STATUS_DUPLICATE) this.#duplicates += eventCount;
   }
 
   /** Events were refused behind the listener. Only clients that asked for acknowledgements hear of it. */
@@ -253,12 +339,8 @@ export class Session implements ConnectionSink {
       const verdict = scanner.scan(bytes, at, to);
       const { end, frameEnd, reason } = scanner;
       if (scanner.count > 0) {
-        const hasIds = scanner.hasIds === 1;
-        if (!source.offer(connection, bytes, at, end, scanner.count, this.receivedUs, hasIds)) {
-          this.#isStalling = this.#needsRoom = true;
-          return at;
-        }
-        at = end;
+        at = this.#offer(bytes, at, end, scanner.count, scanner.hasIds === 1);
+        if (at < end || this.#state !== OPEN) return at;
       }
       if (verdict === SCAN_NEED_MORE) return at;
       if (verdict === SCAN_CONTROL) {
@@ -280,6 +362,57 @@ export class Session implements ConnectionSink {
     return at;
   }
 
+  /**
+   * Hands on a run of good frames, without those whose topic the client may not send to.
+   *
+   * @returns Index behind what was taken; before `end` when the rest must wait, or there is no more of it.
+   */
+  #offer(bytes: Uint8Array, at: number, end: number, eventCount: number, hasIds: boolean): number {
+    const { connection, receivedUs } = this;
+    const { source, auth } = this.context;
+    const gate = this.#gate;
+    if (auth !== undefined && gate === undefined) return this.#refuseUnknown(end);
+    let from = at;
+    while (from < end) {
+      const isOpen = gate === undefined || gate.isOpen;
+      const to = isOpen ? end : gate.pass(bytes, from, end);
+      const passed = isOpen ? eventCount : gate.count;
+      if (passed > 0) {
+        if (!source.offer(connection, bytes, from, to, passed, receivedUs, hasIds)) {
+          this.#isStalling = this.#needsRoom = true;
+          return from;
+        }
+        this.#rate?.take(this.context.nowUs(), passed, to - from);
+        from = to;
+      }
+      if (to === end) break;
+      this.#forbid();
+      from = to + frameLength(bytes, to);
+      // Each refusal is answered: whoever does not read the answers waits.
+      if (from < end && this.#mustWait()) {
+        this.#isStalling = true;
+        return from;
+      }
+    }
+    return end;
+  }
+
+  /** The event behind those that were let through is for a topic that the client may not send to. */
+  #forbid(): void {
+    const seq = this.context.source.refuse(this.connection, "forbidden");
+    if (this.speaks) this.sendError({ code: "FORBIDDEN", message: REJECT_MESSAGES.forbidden, seq });
+  }
+
+  /** An event came before its sender said who it is: nobody can be helped here. @returns `end`. */
+  #refuseUnknown(end: number): number {
+    const seq = this.context.source.refuse(this.connection, "unauthorized");
+    count(this.context.source.counters, SOURCE_AUTH_FAILURES, 1);
+    const message = "This server takes events from known senders only: say HELLO with a token first";
+    this.sendError({ code: "UNAUTHORIZED", message, seq });
+    this.end();
+    return end;
+  }
+
   #refuse(reasonIndex: number): void {
     const reason = REJECT_REASONS[reasonIndex] ?? "bad_head";
     const seq = this.context.source.refuse(this.connection, reason);
@@ -289,7 +422,13 @@ export class Session implements ConnectionSink {
   }
 
   #mustWait(): boolean {
-    return this.context.source.isBlocked(this.connection) || this.outbox.length > OUTBOX_BYTES_SOFT;
+    return this.#isIdentifying || this.context.source.isBlocked(this.connection) ||
+      this.outbox.length > OUTBOX_BYTES_SOFT ||
+      (this.#rate !== undefined && this.#rate.waitMs(this.context.nowUs()) > 0);
+  }
+
+  #countLimit(limit: Limit): void {
+    count(this.context.source.counters, SOURCE_LIMITED + LIMITS.indexOf(limit), 1);
   }
 
   #stall(chunk: Uint8Array, at: number): void {
@@ -298,6 +437,7 @@ export class Session implements ConnectionSink {
     if (this.context.stalled.has(this)) return;
     this.context.stalled.add(this);
     count(this.context.source.counters, SOURCE_PAUSED, 1);
+    if (this.#rate !== undefined && this.#rate.waitMs(this.context.nowUs()) > 0) this.#countLimit("rate");
     this.context.wake();
     if (!this.#inputEnded) this.#socket.pause();
   }
@@ -314,7 +454,8 @@ export class Session implements ConnectionSink {
 
   #sendAck(): void {
     this.#ackDue = false;
-    this.send(writeAck(this.connection.tracker.done));
+    const { done } = this.connection.tracker;
+    this.send(this.detailsAcks ? writeDetailedAck(done, this.#duplicates) : writeAck(done));
   }
 
   #leave(): void {

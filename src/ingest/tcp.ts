@@ -4,16 +4,25 @@
  * All of it runs on one ingest worker. Several workers may share a port (`reusePort`): then the kernel
  * spreads the connections, and each worker has its share of `maxConnections`.
  */
-import type { Socket, TCPSocketListener, TLSOptions } from "bun";
+import type { Socket, TCPSocketListener } from "bun";
+import { subjectOf } from "../auth/certificate.ts";
 import { eventsTargetBytesMin } from "../deliver/events-frame.ts";
 import type { Subscriptions } from "../deliver/subscriptions.ts";
 import { errorFrame } from "../event/control-frame.ts";
 import { FrameScanner } from "../event/scan.ts";
 import { EscError } from "../errors.ts";
 import { count } from "../metrics/counters.ts";
-import { SOURCE_CONNECTIONS_REFUSED } from "../metrics/layout.ts";
+import {
+  LIMITS,
+  SOURCE_AUTH_FAILURES,
+  SOURCE_CONNECTIONS_REFUSED,
+  SOURCE_LIMITED,
+} from "../metrics/layout.ts";
+import type { Limit } from "../metrics/layout.ts";
+import { ConnectionLimits } from "./connection-limits.ts";
+import type { ConnectionLimitOptions } from "./connection-limits.ts";
 import { Session } from "./session.ts";
-import type { SessionContext } from "./session-context.ts";
+import type { SessionAuth, SessionContext, SessionLimits } from "./session-context.ts";
 import type { Source } from "./source.ts";
 
 export interface TcpListenerOptions {
@@ -26,13 +35,29 @@ export interface TcpListenerOptions {
   readonly idleTimeoutMs: number | null;
   /** Whether other threads listen on the same port. */
   readonly reusePort: boolean;
-  readonly tls?: TLSOptions;
+  readonly tls?: TlsListenerOptions | undefined;
+  /** Absent: no limits of single addresses. */
+  readonly limits?: ConnectionLimitOptions;
+  /** Time for the TLS handshake, and for saying who one is where that is asked. */
+  readonly loginTimeoutMs?: number;
+}
+
+/** PEM texts. */
+export interface TlsListenerOptions {
+  readonly cert: string;
+  readonly key: string;
+  /** Authorities that client certificates must come from. */
+  readonly ca: string | null;
+  readonly clientAuth: "none" | "optional" | "require";
 }
 
 export interface TcpListenerParts {
   readonly source: Source;
   readonly serverVersion: string;
   readonly nowUs: () => number;
+  /** Absent where everybody may do everything. */
+  readonly auth?: SessionAuth | undefined;
+  readonly limits?: SessionLimits | undefined;
   readonly openSubscriptions: ((session: Session) => Subscriptions) | undefined;
   /** Makes the thread's loop take a turn soon. */
   readonly wake: () => void;
@@ -44,9 +69,13 @@ export interface TcpListenerParts {
 const REFUSALS_MAX = 64;
 const REFUSAL_US_MAX = 1_000_000;
 
-/** What hangs on a socket: its session, or `undefined` when it was refused. */
+const LOGIN_MS_MAX = 10_000;
+
+/** What hangs on a socket: its session, or `undefined` when it was refused or is not there yet. */
 interface Held {
   session: Session | undefined;
+  /** Set while the address counts it as one of its connections. */
+  address: string | undefined;
 }
 
 export class TcpListener {
@@ -54,7 +83,10 @@ export class TcpListener {
   readonly #options: TcpListenerOptions;
   readonly #parts: TcpListenerParts;
   readonly #context: SessionContext;
-  readonly #listener: TCPSocketListener<Held>;
+  readonly #limits: ConnectionLimits;
+  #listener: TCPSocketListener<Held>;
+  /** Connections in their TLS handshake, and until when it must be over. */
+  readonly #greeting = new Map<Socket<Held>, number>();
   /** Refused sockets and until when they may linger. */
   readonly #refused = new Map<Socket<Held>, number>();
   #accepting = true;
@@ -63,8 +95,11 @@ export class TcpListener {
   constructor(options: TcpListenerOptions, parts: TcpListenerParts) {
     this.#options = options;
     this.#parts = parts;
+    this.#limits = new ConnectionLimits(options.limits ?? { perAddress: null, perSecond: null });
     this.#context = {
       source: parts.source,
+      auth: parts.auth,
+      limits: parts.limits,
       scanner: new FrameScanner(options.maxFrameBytes),
       maxFrameBytes: options.maxFrameBytes,
       serverVersion: parts.serverVersion,
@@ -76,7 +111,12 @@ export class TcpListener {
       ending: new Set(),
       onGone: (session) => this.sessions.delete(session),
     };
-    this.#listener = this.#listen();
+    const { tls, reusePort, host, port } = options;
+    // A shared port hides that another program has it: look first.
+    if (tls !== undefined && !reusePort && port !== 0) {
+      this.#listen(undefined, { host, port, reusePort: false }).stop();
+    }
+    this.#listener = this.#listen(tls, { host, port, reusePort: reusePort || tls !== undefined });
   }
 
   get port(): number {
@@ -103,11 +143,14 @@ export class TcpListener {
     return more;
   }
 
-  /** Closes what has been silent for too long. Call about once a second. */
+  /** Closes what has been silent for too long, or is not welcome any more. Call about once a second. */
   sweepIdle(): void {
+    const nowUs = this.#parts.nowUs();
+    this.#limits.sweep(nowUs);
+    this.#sweepLogins(nowUs);
     const { idleTimeoutMs } = this.#options;
     if (idleTimeoutMs === null) return;
-    const limitUs = this.#parts.nowUs() - idleTimeoutMs * 1000;
+    const limitUs = nowUs - idleTimeoutMs * 1000;
     for (const session of this.sessions) {
       if (!session.isOpen || session.receivedUs > limitUs || isSubscribed(session)) {
         continue;
@@ -117,6 +160,26 @@ export class TcpListener {
       }
       session.end();
     }
+  }
+
+  /** Looks again at who everybody is: tokens and permissions may have changed. */
+  identifyAgain(): void {
+    for (const session of this.sessions) session.identifyAgain();
+  }
+
+  /**
+   * Takes new connections with another certificate; those that are open go on with theirs.
+   *
+   * The port is bound a second time before the old listener lets go of it, so nobody is refused in between.
+   *
+   * @throws {EscError} When it cannot be bound: the old certificate stays.
+   */
+  replaceTls(tls: TlsListenerOptions): void {
+    if (!this.#accepting || this.#options.tls === undefined) return;
+    const { host } = this.#options;
+    const old = this.#listener;
+    this.#listener = this.#listen(tls, { host, port: old.port, reusePort: true });
+    old.stop(false);
   }
 
   /** Takes no more connections; those that are open go on. */
@@ -150,10 +213,13 @@ export class TcpListener {
     this.stopAccepting();
     for (const session of this.sessions) session.abort();
     for (const socket of this.#refused.keys()) socket.terminate();
+    for (const socket of this.#greeting.keys()) socket.terminate();
   }
 
-  #listen(): TCPSocketListener<Held> {
-    const { host, port, reusePort, tls } = this.#options;
+  #listen(
+    tls: TlsListenerOptions | undefined,
+    { host, port, reusePort }: { host: string; port: number; reusePort: boolean },
+  ): TCPSocketListener<Held> {
     const withSession = (socket: Socket<Held>, act: (session: Session) => void) => {
       const { session } = socket.data;
       if (session !== undefined) this.#guard(session, () => act(session));
@@ -165,9 +231,10 @@ export class TcpListener {
       reusePort,
       // A client may close its direction and still wait for its acknowledgements.
       allowHalfOpen: true,
-      ...(tls === undefined ? {} : { tls }),
+      ...(tls === undefined ? {} : { tls: runtimeTls(tls) }),
       socket: {
-        open: (socket: Socket<Held>) => this.#accept(socket),
+        open: (socket: Socket<Held>) => this.#open(socket, tls),
+        handshake: (socket: Socket<Held>, isDone: boolean) => this.#handshaken(socket, isDone, tls),
         data: (socket: Socket<Held>, chunk: Uint8Array) =>
           withSession(socket, (session) => session.receive(chunk)),
         drain: (socket: Socket<Held>) => withSession(socket, (session) => session.drained()),
@@ -177,6 +244,9 @@ export class TcpListener {
         },
         close: (socket: Socket<Held>) => {
           this.#refused.delete(socket);
+          this.#greeting.delete(socket);
+          const { address } = socket.data;
+          if (address !== undefined) this.#limits.leave(address);
           withSession(socket, (session) => session.socketClosed());
         },
         error: (socket: Socket<Held>) => void socket.terminate(),
@@ -189,11 +259,42 @@ export class TcpListener {
     }
   }
 
+  #open(socket: Socket<Held>, tls: TlsListenerOptions | undefined): void {
+    socket.data = { session: undefined, address: undefined };
+    const limit = this.#limitAgainst(socket.remoteAddress);
+    if (limit !== undefined || !this.#accepting) {
+      this.#refuse(socket, limit, tls !== undefined);
+      return;
+    }
+    socket.data.address = socket.remoteAddress;
+    if (tls === undefined) this.#accept(socket);
+    else this.#greeting.set(socket, this.#parts.nowUs() + this.#loginUsMax);
+  }
+
+  /** The TLS handshake is over. With an error in the client's certificate it counts as done all the same. */
+  #handshaken(socket: Socket<Held>, isDone: boolean, tls: TlsListenerOptions | undefined): void {
+    if (tls === undefined || !this.#greeting.delete(socket)) return;
+    const isVerified = socket.authorized;
+    if (!isDone || (tls.clientAuth === "require" && !isVerified)) {
+      count(this.#parts.source.counters, SOURCE_AUTH_FAILURES, 1);
+      socket.terminate();
+      return;
+    }
+    this.#accept(socket);
+    const { session } = socket.data;
+    if (session === undefined || !isVerified || tls.clientAuth === "none" || this.#parts.auth === undefined) {
+      return;
+    }
+    // A certificate nobody knows is no reason to refuse a client that has a token, too.
+    session.showCertificate(subjectOf(socket.getPeerCertificate()?.subject));
+  }
+
   #accept(socket: Socket<Held>): void {
-    socket.data = { session: undefined };
     const { source } = this.#parts;
-    if (!this.#accepting || this.sessions.size >= this.#options.maxConnections || source.freeSlots === 0) {
-      this.#refuse(socket);
+    // Others may have come in during the handshake.
+    const limit = this.#limitAgainst(undefined);
+    if (limit !== undefined || !this.#accepting) {
+      this.#refuse(socket, limit, false);
       return;
     }
     socket.setNoDelay(true);
@@ -202,19 +303,67 @@ export class TcpListener {
     this.sessions.add(session);
   }
 
-  #refuse(socket: Socket<Held>): void {
+  /** The limit that is against one more connection. @param address Counted there when it is given. */
+  #limitAgainst(address: string | undefined): Limit | undefined {
+    const { source, nowUs } = this.#parts;
+    const used = this.sessions.size + (address === undefined ? 0 : this.#greeting.size);
+    if (used >= this.#options.maxConnections || source.freeSlots === 0) return "connections";
+    return address === undefined ? undefined : this.#limits.enter(address, nowUs());
+  }
+
+  get #loginUsMax(): number {
+    return (this.#options.loginTimeoutMs ?? LOGIN_MS_MAX) * 1000;
+  }
+
+  #sweepLogins(nowUs: number): void {
+    for (const [socket, untilUs] of this.#greeting) {
+      if (untilUs > nowUs) continue;
+      this.#countLimit("login_timeout");
+      socket.terminate();
+    }
+    if (this.#parts.auth === undefined) return;
+    for (const session of this.sessions) {
+      if (!session.isOpen) continue;
+      if (session.caller === undefined && session.openedUs + this.#loginUsMax <= nowUs) {
+        this.#countLimit("login_timeout");
+        session.sendError({ code: "TIMEOUT", message: "Nobody said HELLO with a token in time" });
+        session.end();
+      } else if (session.caller?.isExpired(nowUs / 1000) === true) {
+        session.deny("Token has expired");
+      }
+    }
+  }
+
+  #countLimit(limit: Limit): void {
+    count(this.#parts.source.counters, SOURCE_LIMITED + LIMITS.indexOf(limit), 1);
+  }
+
+  /** @param isMute Nothing can be said to it: its TLS handshake has not begun. */
+  #refuse(socket: Socket<Held>, limit: Limit | undefined, isMute: boolean): void {
     count(this.#parts.source.counters, SOURCE_CONNECTIONS_REFUSED, 1);
-    if (this.#refused.size >= REFUSALS_MAX) {
+    if (limit !== undefined) this.#countLimit(limit);
+    if (isMute || this.#refused.size >= REFUSALS_MAX) {
       socket.terminate();
       return;
     }
-    const message = `The limit of ${this.#options.maxConnections} connections is reached`;
-    const frame = this.#accepting
-      ? errorFrame({ code: "TOO_MANY_CONNECTIONS", message })
-      : errorFrame({ code: "SHUTTING_DOWN", message: "The server is shutting down" });
+    const frame = limit === undefined
+      ? errorFrame({ code: "SHUTTING_DOWN", message: "The server is shutting down" })
+      : errorFrame({ code: "TOO_MANY_CONNECTIONS", message: this.#limitMessage(limit) });
     this.#refused.set(socket, this.#parts.nowUs() + REFUSAL_US_MAX);
     socket.write(frame); // The first bytes of a fresh socket always find room.
     socket.shutdown();
+  }
+
+  #limitMessage(limit: Limit): string {
+    const { maxConnections, limits } = this.#options;
+    switch (limit) {
+      case "connections_per_address":
+        return `The limit of ${limits?.perAddress} connections from one address is reached`;
+      case "connects_per_second":
+        return `More than ${limits?.perSecond} new connections a second from one address`;
+      default:
+        return `The limit of ${maxConnections} connections is reached`;
+    }
   }
 
   #dropRefused(): void {
@@ -234,6 +383,12 @@ export class TcpListener {
       session.abort();
     }
   }
+}
+
+/** Verified here and not by the runtime, which would not tell why it closed. TLS below 1.2 is never spoken. */
+function runtimeTls({ cert, key, ca, clientAuth }: TlsListenerOptions) {
+  const asks = clientAuth === "none" ? {} : { requestCert: true, rejectUnauthorized: false };
+  return { cert, key, ...(ca === null ? {} : { ca }), ...asks };
 }
 
 function isSubscribed(session: Session): boolean {

@@ -16,7 +16,10 @@ import {
   SCAN_FRAMING_LOST,
   SCAN_NEED_MORE,
 } from "../event/scan.ts";
-import { framePriority } from "../event/ext.ts";
+import { AddressSet } from "../auth/addresses.ts";
+import { TopicGate } from "../auth/topic-gate.ts";
+import { compilePatterns } from "../event/topic.ts";
+import { frameLength, framePriority } from "../event/ext.ts";
 import { count } from "../metrics/counters.ts";
 import { SOURCE_DATAGRAMS } from "../metrics/layout.ts";
 import { setReceiveBuffer } from "../system/socket-options.ts";
@@ -35,6 +38,8 @@ export interface UdpListenerOptions {
   readonly maxFrameBytes: number;
   /** Receive buffer to ask of the kernel. */
   readonly receiveBufferBytes: number;
+  /** Who may send, and to which topics; absent: everybody, to all. */
+  readonly allow?: { readonly sources: readonly string[]; readonly publish: readonly string[] };
 }
 
 /** Nobody hears of a datagram's verdict. */
@@ -48,6 +53,9 @@ export class UdpListener {
   readonly #socket: udp.Socket<"uint8array">;
   readonly #inode: string;
   readonly #nowUs: () => number;
+  /** Both absent where everybody may send. */
+  readonly #sources: AddressSet | undefined;
+  readonly #gate: TopicGate | undefined;
   /** One a priority, so that a full lane refuses its own events only. */
   readonly #connections: readonly Connection[];
 
@@ -64,6 +72,9 @@ export class UdpListener {
     const descriptor = descriptorOf(socket);
     this.receiveBufferBytes = descriptor < 0 ? 0 : setReceiveBuffer(descriptor, options.receiveBufferBytes);
     this.#inode = socketInode(this.port);
+    const { allow } = options;
+    this.#sources = allow === undefined ? undefined : new AddressSet(allow.sources);
+    this.#gate = allow === undefined ? undefined : new TopicGate(compilePatterns(allow.publish));
     this.#connections = Array.from({ length: PRIORITIES }, () => {
       const connection = source.openConnection("udp", "none", NO_SINK);
       if (connection === undefined) {
@@ -86,9 +97,9 @@ export class UdpListener {
         port: options.port,
         binaryType: "uint8array",
         socket: {
-          data: (_socket, datagram) => {
+          data: (_socket, datagram, _port, address) => {
             try {
-              bound.listener?.receive(datagram);
+              bound.listener?.receive(datagram, address);
             } catch (error) {
               parts.onDefect(error);
             }
@@ -112,17 +123,22 @@ export class UdpListener {
     return line === undefined ? 0 : Number(line[DROPS]);
   }
 
-  /** Takes one datagram. */
-  receive(datagram: Uint8Array): void {
+  /** Takes one datagram. @param address Where it says it comes from: anybody can write any address into it. */
+  receive(datagram: Uint8Array, address: string): void {
     const source = this.#source;
     const scanner = this.#scanner;
     const receivedUs = this.#nowUs();
     count(source.counters, SOURCE_DATAGRAMS, 1);
+    if (this.#sources?.has(address) === false) {
+      // What is in it is not looked at: it counts as one event.
+      source.countRejected(LISTENER, "unauthorized", 1);
+      return;
+    }
     const to = datagram.length;
     let at = 0;
     while (at < to) {
       const verdict = scanner.scan(datagram, at, to);
-      if (scanner.count > 0) this.#offer(datagram, at, receivedUs);
+      if (scanner.count > 0) this.#offerAllowed(datagram, at, receivedUs);
       at = scanner.frameEnd;
       if (verdict === SCAN_BAD_EVENT) {
         source.countRejected(LISTENER, REJECT_REASONS[scanner.reason] ?? "bad_head", 1);
@@ -147,13 +163,30 @@ export class UdpListener {
     for (const connection of this.#connections) this.#source.closeConnection(connection);
   }
 
-  /** Hands on the run the scanner has just found, or counts it as refused. */
-  #offer(datagram: Uint8Array, at: number, receivedUs: number): void {
-    const { end, count: eventCount, hasIds } = this.#scanner;
+  /** Hands on the run the scanner has just found, without events whose topic is not allowed. */
+  #offerAllowed(datagram: Uint8Array, at: number, receivedUs: number): void {
+    const { end, count: eventCount } = this.#scanner;
+    const gate = this.#gate;
+    if (gate === undefined || gate.isOpen) {
+      this.#offer(datagram, at, end, eventCount, receivedUs);
+      return;
+    }
+    for (let from = at; from < end;) {
+      const to = gate.pass(datagram, from, end);
+      if (gate.count > 0) this.#offer(datagram, from, to, gate.count, receivedUs);
+      from = to;
+      if (to === end) return;
+      this.#source.countRejected(LISTENER, "forbidden", 1);
+      from += frameLength(datagram, to);
+    }
+  }
+
+  #offer(datagram: Uint8Array, at: number, end: number, eventCount: number, receivedUs: number): void {
     const source = this.#source;
+    const hasIds = this.#scanner.hasIds === 1;
     const connection = this.#connections[framePriority(datagram, at)] as Connection;
     const isTaken = !source.isBlocked(connection) &&
-      source.offer(connection, datagram, at, end, eventCount, receivedUs, hasIds === 1);
+      source.offer(connection, datagram, at, end, eventCount, receivedUs, hasIds);
     if (!isTaken) source.countRejected(LISTENER, "backpressure", eventCount);
   }
 }

@@ -19,6 +19,7 @@ export const REJECT_MESSAGES: Readonly<Record<RejectReason, string>> = {
   unauthorized: "Not authorised",
   rate_limited: "Too many events",
   shutting_down: "The server is shutting down",
+  forbidden: "Not allowed to publish to this topic",
 };
 
 /** @param length The prefix as it came. @param maxFrameBytes Largest body. */

@@ -24,12 +24,16 @@ import { Doorbell } from "../queue/doorbell.ts";
 import type { RingMemory } from "../queue/ring.ts";
 import { pinThread } from "../system/affinity.ts";
 import { nowUs } from "../system/clock.ts";
+import { Doorkeeper } from "./doorkeeper.ts";
+import type { IdentifiedMessage, IdentifyMessage } from "./doorkeeper.ts";
 import { FileSource } from "./file.ts";
 import type { FileSourceOptions } from "./file.ts";
+import { sessionLimits } from "./session-limits.ts";
+import type { SessionLimitOptions } from "./session-limits.ts";
 import type { Session } from "./session.ts";
 import { Source } from "./source.ts";
 import { TcpListener } from "./tcp.ts";
-import type { TcpListenerOptions } from "./tcp.ts";
+import type { TcpListenerOptions, TlsListenerOptions } from "./tcp.ts";
 import { UdpListener } from "./udp.ts";
 import type { UdpListenerOptions } from "./udp.ts";
 
@@ -51,6 +55,9 @@ export interface IngestWorkerOptions {
   readonly maxFrameBytes: number;
   readonly tcp?: Omit<TcpListenerOptions, "maxFrameBytes">;
   readonly udp?: Omit<UdpListenerOptions, "maxFrameBytes">;
+  /** Whether clients must say who they are: main is asked who that is. */
+  readonly asksWho?: boolean;
+  readonly limits?: SessionLimitOptions;
   readonly files: readonly FileSourceOptions[];
   readonly checkpointsDirectory: string;
   /** CPUs this thread is bound to; absent: any. */
@@ -58,7 +65,14 @@ export interface IngestWorkerOptions {
 }
 
 /** Main → ingest thread. After `quiesce` nothing is read; after `finish` the thread ends. */
-export type IngestCommand = { readonly type: "quiesce" } | { readonly type: "finish" } | ConsumerReply;
+export type IngestCommand =
+  | { readonly type: "quiesce" }
+  | { readonly type: "finish" }
+  | IdentifiedMessage
+  /** Tokens or permissions have changed. */
+  | { readonly type: "identify_again" }
+  | { readonly type: "tls"; readonly tls: TlsListenerOptions }
+  | ConsumerReply;
 
 /** Ingest thread → main. */
 export type IngestMessage =
@@ -69,6 +83,7 @@ export type IngestMessage =
   | { readonly type: "log"; readonly level: "warn" | "error"; readonly message: string }
   /** Datagrams the kernel has dropped since the socket was opened; sent when it has grown. */
   | { readonly type: "udp_kernel_drops"; readonly count: number }
+  | IdentifyMessage
   | ConsumerMessage;
 
 export interface Address {
@@ -101,6 +116,7 @@ class IngestThread {
   readonly #source: Source;
   readonly #tails: ShardTails;
   readonly #consumers: ConsumerLink;
+  readonly #doorkeeper: Doorkeeper | undefined;
   #tcp: TcpListener | undefined;
   #udp: UdpListener | undefined;
   #files: readonly FileSource[] = [];
@@ -130,6 +146,7 @@ class IngestThread {
       if (damage.kind !== "removed") log("warn", describeDamage(damage));
     });
     this.#consumers = new ConsumerLink(post);
+    this.#doorkeeper = options.asksWho === true ? new Doorkeeper(post) : undefined;
     this.#countSubscriptions(0);
   }
 
@@ -155,9 +172,28 @@ class IngestThread {
   }
 
   receive(command: IngestCommand): void {
-    if ("kind" in command) this.#consumers.receive(command);
-    else if (command.type === "quiesce") void this.#quiesce();
-    else void this.#finish();
+    if ("kind" in command) return this.#consumers.receive(command);
+    switch (command.type) {
+      case "quiesce":
+        return void this.#quiesce();
+      case "finish":
+        return void this.#finish();
+      case "identified":
+        return this.#doorkeeper?.receive(command);
+      case "identify_again":
+        return this.#tcp?.identifyAgain();
+      case "tls":
+        return this.#replaceTls(command.tls);
+    }
+  }
+
+  #replaceTls(tls: TlsListenerOptions): void {
+    try {
+      this.#tcp?.replaceTls(tls);
+    } catch (error) {
+      if (!(error instanceof EscError)) throw error;
+      log("error", `The new certificate is not used: ${error.message}`);
+    }
   }
 
   async #listen(): Promise<void> {
@@ -171,6 +207,8 @@ class IngestThread {
         serverVersion,
         nowUs,
         wake,
+        auth: this.#doorkeeper,
+        limits: this.#options.limits === undefined ? undefined : sessionLimits(this.#options.limits),
         openSubscriptions: (session) => this.#openSubscriptions(session),
         onDefect,
       });

@@ -178,6 +178,13 @@ export function createSegment(
   return new ActiveSegment(place, handle, { ...segment, salt, endPosition, entries: [] });
 }
 
+/** @throws An error with code `ENOSPC` if less than `minFreeBytes` is free: no new segment is begun then. */
+export function requireSpace({ files, directory, options }: LogPlace): void {
+  if (files.freeBytes(directory) >= options.minFreeBytes) return;
+  const message = `Less than log.min_free (${options.minFreeBytes} bytes) is free`;
+  throw Object.assign(new Error(message), { code: "ENOSPC" });
+}
+
 /** Removes a file that nothing depends on: one that cannot be removed is left behind, and harms nobody. */
 export function removeQuietly(files: Files, path: string): void {
   try {

@@ -11,26 +11,14 @@
  */
 
 import { EscError } from "../errors.ts";
+import { BatchStamp } from "./batch-stamp.ts";
 import { type DamageReport, type LogDamage, logUnavailable } from "./damage.ts";
 import { carryOver } from "./carry-over.ts";
 import { fileErrorCode, type FileHandle, type Files } from "./files.ts";
-import { LOG_BATCH_BYTES_MAX, LOG_BATCH_HEADER_BYTES, type Salt, writeBatchHeader } from "./format.ts";
 import { mendIndex } from "./mend.ts";
 import { openLastSegment } from "./open.ts";
 import { retainSegments, type Retention, type RetentionResult, SegmentLedger } from "./retention.ts";
-import { ActiveSegment, createSegment, type LogOptions, type LogPlace } from "./segment.ts";
-
-/** Where a batch came to lie, and the memory of the header: filled anew for each. */
-interface HeaderFields {
-  length: number;
-  count: number;
-  baseOffset: number;
-  firstReceivedUs: number;
-  lastReceivedUs: number;
-  durableOffset: number;
-  salt: Salt;
-  flags: number;
-}
+import { ActiveSegment, createSegment, type LogOptions, type LogPlace, requireSpace } from "./segment.ts";
 
 /** The writing end of a shard's log. */
 export class LogWriter {
@@ -46,19 +34,8 @@ export class LogWriter {
   #mended: number[] | undefined;
   /** A file that must be cut at a position before the log may go on. */
   #cut: { readonly handle: FileHandle; readonly position: number } | undefined;
-  /** The caller's buffer of the last append, and its words. */
-  #bytes: Uint8Array = new Uint8Array(0);
-  #words: Int32Array = new Int32Array(0);
-  readonly #header: HeaderFields = {
-    length: 0,
-    count: 0,
-    baseOffset: 0,
-    firstReceivedUs: 0,
-    lastReceivedUs: 0,
-    durableOffset: 0,
-    salt: { lo: 0, hi: 0 },
-    flags: 0,
-  };
+  readonly #stamp = new BatchStamp();
+  #isClosed = false;
 
   /**
    * Opens a log, or begins one, and finds its end.
@@ -96,7 +73,7 @@ export class LogWriter {
     this.#receivedUsMax = opened.receivedUsMax;
     if (opened.failure !== undefined) throw opened.failure;
     if (this.#segment !== undefined) return;
-    this.#checkSpace();
+    requireSpace(this.#place);
     this.#begin();
   }
 
@@ -151,41 +128,25 @@ export class LogWriter {
     flags: number,
   ): number {
     if (this.#failure !== undefined) throw this.#failure;
-    const length = LOG_BATCH_HEADER_BYTES + bodyBytes;
-    const isSane = bodyBytes > 0 && (bodyBytes & 7) === 0 && (headerAt & 7) === 0 && count > 0 &&
-      length <= LOG_BATCH_BYTES_MAX && headerAt >= 0 && headerAt + length <= bytes.length;
-    if (!isSane) {
-      throw new RangeError(
-        `Batch of ${bodyBytes} bytes and ${count} events at ${headerAt} cannot be appended`,
-      );
-    }
-    this.#useBuffer(bytes);
-    const segment = this.#segmentFor(length);
+    const stamp = this.#stamp;
+    stamp.begin(bytes, headerAt, bodyBytes, count);
+    const segment = this.#segmentFor(stamp.length);
     const offset = this.#next;
-    const header = this.#header;
-    header.length = length;
-    header.count = count;
-    header.baseOffset = offset;
-    header.firstReceivedUs = receivedMinUs;
-    header.lastReceivedUs = receivedMaxUs;
-    header.durableOffset = this.#durable;
-    header.salt = segment.salt;
-    header.flags = flags;
-    writeBatchHeader(this.#bytes, this.#words, headerAt, header);
+    stamp.baseOffset = offset;
+    stamp.firstReceivedUs = receivedMinUs;
+    stamp.lastReceivedUs = receivedMaxUs;
+    stamp.durableOffset = this.#durable;
+    stamp.salt = segment.salt;
+    stamp.flags = flags;
+    stamp.write(headerAt);
     try {
-      segment.write(this.#bytes, headerAt, length, offset, this.#receivedUsMax);
+      segment.write(bytes, headerAt, stamp.length, offset, this.#receivedUsMax);
     } catch (error) {
       throw this.#setFailure("append to", error);
     }
     this.#receivedUsMax = Math.max(this.#receivedUsMax, receivedMaxUs);
     this.#next = offset + count;
     return offset;
-  }
-
-  #useBuffer(bytes: Uint8Array): void {
-    if (bytes === this.#bytes) return;
-    this.#bytes = bytes;
-    this.#words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
   }
 
   #segmentFor(length: number): ActiveSegment {
@@ -198,7 +159,7 @@ export class LogWriter {
 
   #tryBegin(checksSpace: boolean): ActiveSegment {
     try {
-      if (checksSpace) this.#checkSpace();
+      if (checksSpace) requireSpace(this.#place);
       return this.#begin();
     } catch (error) {
       throw this.#setFailure("begin a segment in", error);
@@ -225,14 +186,6 @@ export class LogWriter {
   /** Not before anything in the segments so far was received, whatever the clock says. */
   #createdUs(): number {
     return Math.max(this.#place.options.nowUs(), this.#receivedUsMax);
-  }
-
-  #checkSpace(): void {
-    const { files, directory, options } = this.#place;
-    if (files.freeBytes(directory) >= options.minFreeBytes) return;
-    throw Object.assign(new Error(`Less than log.min_free (${options.minFreeBytes} bytes) is free`), {
-      code: "ENOSPC",
-    });
   }
 
   #setFailure(action: string, error: unknown): EscError {
@@ -270,7 +223,7 @@ export class LogWriter {
   }
 
   /**
-   * Tries to make a failed log writable again; does nothing to one that has not failed.
+   * Tries to make a failed log writable again; does nothing to one that has not failed or is closed.
    *
    * A new segment is begun at the durable offset. Events from there up to `keepBelow` are read back from the
    * old segment and written and synced anew; those that cannot be read back are reported as `lost` and their
@@ -286,7 +239,7 @@ export class LogWriter {
    *   `keepBelow`.
    */
   recover(keepBelow: number = this.#durable): void {
-    if (this.#failure === undefined) return;
+    if (this.#failure === undefined || this.#isClosed) return;
     if (keepBelow > this.#next) {
       throw new RangeError(`Cannot keep events below ${keepBelow}: the next one is ${this.#next}`);
     }
@@ -314,7 +267,7 @@ export class LogWriter {
     const place = this.#place;
     const baseOffset = this.#durable;
     this.#finishCut();
-    this.#checkSpace();
+    requireSpace(this.#place);
     const segment = createSegment(
       place,
       { baseOffset, nextOffset: keepBelow, createdUs: this.#createdUs() },
@@ -393,10 +346,12 @@ export class LogWriter {
    */
   close(): void {
     const segment = this.#segment;
+    if (this.#isClosed) return;
     try {
       if (this.#failure === undefined) this.sync();
     } finally {
       this.#segment = undefined;
+      this.#isClosed = true;
       if (this.#cut !== undefined) this.#place.files.close(this.#cut.handle);
       this.#cut = undefined;
       if (segment !== undefined && this.#failure === undefined) segment.seal(this.#next);

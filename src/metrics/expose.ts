@@ -1,6 +1,7 @@
 /** The `/metrics` page: which metric shows which number of a snapshot. docs/metrics.md explains them. */
 import { DROP_REASONS, LISTENERS, REJECT_REASONS } from "../event/frame.ts";
 import type { ProcessUsage } from "./process-usage.ts";
+import { LIMITS } from "./layout.ts";
 import { Exposition } from "./prometheus.ts";
 import type { LaneSnapshot, Snapshot } from "./snapshot.ts";
 
@@ -50,6 +51,10 @@ function exposeSources(page: Exposition, snapshot: Snapshot): void {
   for (const [index, reason] of REJECT_REASONS.entries()) {
     page.sample(snapshot.rejected[index] as number, { reason });
   }
+  page.family("esc_auth_failures_total", "counter", "Clients refused for what they showed of themselves")
+    .sample(snapshot.authFailures);
+  page.family("esc_limited_total", "counter", "Times a client ran into one of its limits");
+  for (const [index, limit] of LIMITS.entries()) page.sample(snapshot.limited[index] as number, { limit });
   page.family("esc_subscribers", "gauge", "Subscriptions served now").sample(snapshot.subscribers);
   page.family("esc_events_delivered_total", "counter", "Events handed to subscribers").sample(
     snapshot.delivered,

@@ -30,6 +30,20 @@ export const SOURCE_PAUSED = SOURCE_CONNECTIONS_REFUSED + 1;
 export const SOURCE_SUBSCRIBERS = SOURCE_PAUSED + 1;
 /** Events handed to subscribers. */
 export const SOURCE_DELIVERED = SOURCE_SUBSCRIBERS + 1;
+/** Clients refused because of what they showed, or did not show, of themselves. */
+export const SOURCE_AUTH_FAILURES = SOURCE_DELIVERED + 1;
+/** + limit: times a client ran into it. */
+export const SOURCE_LIMITED = SOURCE_AUTH_FAILURES + 1;
+/** Limits of one client: metric label and index into the counters. Append only, 14 at most. */
+export const LIMITS = [
+  "connections",
+  "connections_per_address",
+  "connects_per_second",
+  "rate",
+  "login_timeout",
+  "subscriber_buffer",
+] as const;
+export type Limit = (typeof LIMITS)[number];
 export const SOURCE_COUNTERS = SOURCE_DELIVERED + 16;
 
 // Block of one shard, written by the dispatcher.

@@ -38,12 +38,15 @@ import {
   LANE_DURABLE,
   LANE_FAILED,
   LANE_PROCESSED,
+  LIMITS,
+  SOURCE_AUTH_FAILURES,
   SOURCE_BYTES,
   SOURCE_CONNECTIONS,
   SOURCE_CONNECTIONS_REFUSED,
   SOURCE_CONNECTIONS_TOTAL,
   SOURCE_DATAGRAMS,
   SOURCE_DELIVERED,
+  SOURCE_LIMITED,
   SOURCE_PAUSED,
   SOURCE_RECEIVED,
   SOURCE_REJECTED,
@@ -129,6 +132,9 @@ export interface Snapshot {
   pausedConnections: number;
   subscribers: number;
   delivered: number;
+  authFailures: number;
+  /** By index of LIMITS. */
+  readonly limited: number[];
   /** Without the dead-letter lane, in configuration order. */
   readonly lanes: readonly LaneSnapshot[];
   readonly dlq: LaneSnapshot | undefined;
@@ -157,6 +163,8 @@ export function takeSnapshot(meters: Meters): Snapshot {
     pausedConnections: 0,
     subscribers: 0,
     delivered: 0,
+    authFailures: 0,
+    limited: zeros(LIMITS.length),
     lanes: [...lanes.values()].filter((lane) => lane.name !== DLQ_LANE),
     dlq: lanes.get(DLQ_LANE),
     deadLetters: zeros(DROP_REASONS.length),
@@ -230,6 +238,8 @@ function addSource(snapshot: Snapshot, counters: Float64Array): void {
   snapshot.pausedConnections += counters[SOURCE_PAUSED] as number;
   snapshot.subscribers += counters[SOURCE_SUBSCRIBERS] as number;
   snapshot.delivered += counters[SOURCE_DELIVERED] as number;
+  snapshot.authFailures += counters[SOURCE_AUTH_FAILURES] as number;
+  addRange(snapshot.limited, counters, SOURCE_LIMITED);
 }
 
 function addRange(sums: number[], counters: Float64Array, from: number): void {

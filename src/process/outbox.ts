@@ -21,6 +21,7 @@ export type OfferRun = (bytes: Uint8Array, frameCount: number) => boolean;
 
 export class Outbox {
   readonly #held: Uint8Array[] = [];
+  readonly #refused: Uint8Array[] = [];
   #ready: Uint8Array[] = [];
   /** Offered and not yet durable, in order; the first has number `#firstSeq`. */
   #offered: Uint8Array[] = [];
@@ -30,7 +31,7 @@ export class Outbox {
 
   /** Events not known to be durable. */
   get count(): number {
-    return this.#held.length + this.#ready.length + this.#offered.length;
+    return this.#held.length + this.#ready.length + this.#offered.length + this.#refused.length;
   }
 
   get isFull(): boolean {
@@ -98,16 +99,22 @@ export class Outbox {
     this.#firstSeq += count;
   }
 
-  /** Events `firstSeq..firstSeq+count-1` were not stored and are to be sent again: they get new numbers. */
-  again(firstSeq: number, count: number): void {
-    for (let seq = firstSeq; seq < firstSeq + count; seq++) {
-      const frame = this.#offered[seq - this.#firstSeq];
-      if (frame !== undefined) this.add(frame);
+  /** Events `firstSeq..firstSeq+count-1` were not stored: they wait for `again()`. Told before their `done()`. */
+  refuse(firstSeq: number, count: number): void {
+    const from = firstSeq - this.#firstSeq;
+    for (const frame of this.#offered.slice(from, from + count)) {
+      this.#bytes += frame.length;
+      this.#refused.push(frame);
     }
   }
 
+  /** What was refused is offered again. */
+  again(): void {
+    for (const frame of this.#refused.splice(0)) this.#ready.push(frame);
+  }
+
   save(): string[] {
-    return [...this.#offered, ...this.#ready, ...this.#held].map((frame) =>
+    return [...this.#refused, ...this.#offered, ...this.#ready, ...this.#held].map((frame) =>
       Buffer.from(frame).toString("base64")
     );
   }

@@ -168,10 +168,14 @@ export class Processor {
     }
   }
 
-  /** Does what is due by the clock, once all events received before `nowUs` were processed. */
-  pass(nowUs: number): void {
+  /** Has rules notice what did not come. All events received before `nowUs` were processed. */
+  expire(nowUs: number): void {
     this.#hops = 0;
     for (const rule of this.rules) rule.expire(nowUs, this.#effects);
+  }
+
+  /** Has windows notice that time goes on by the clock. All events received before `nowUs` were processed. */
+  pass(nowUs: number): void {
     for (const window of this.windows) window.operator.pass(nowUs);
   }
 
@@ -180,7 +184,7 @@ export class Processor {
     for (const window of this.windows) window.operator.flush(nowUs);
   }
 
-  /** When `pass()` or `flush()` is next of use, by the clock; Infinity: never. */
+  /** When `expire()`, `pass()` or `flush()` is next of use, by the clock; Infinity: never. */
   get dueUs(): number {
     let dueUs = Infinity;
     for (const rule of this.rules) dueUs = Math.min(dueUs, rule.dueUs);

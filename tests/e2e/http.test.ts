@@ -108,7 +108,7 @@ test(
       });
     }
     const status = await server.stop();
-  expect([status, status === 0 ? "" : server.log]).toEqual([0, ""]);
+    expect([status, status === 0 ? "" : server.log]).toEqual([0, ""]);
     expect(await closed).toBe(1001);
     const again = await start({ folder: server.folder });
     expect(await readAll(again, "e2e")).toEqual(numbers(4 * LINES));

@@ -46,7 +46,7 @@ test("a datagram carries several frames; a bad one is skipped and counted", asyn
 test("receive() counts every datagram cut anywhere as truncated, and keeps its whole frames", async () => {
   const { listener, engine, rejected } = await start();
   const stream = Buffer.concat([event, event]);
-  for (let length = 0; length < stream.length; length++) listener.receive(stream.subarray(0, length));
+  for (let length = 0; length < stream.length; length++) listener.receive(stream.subarray(0, length), "127.0.0.1");
   engine.take();
   expect(engine.eventCount).toBe(event.length);
   // All but the one cut exactly between the frames.
@@ -82,7 +82,7 @@ test("a full lane refuses its own priority and no other", async () => {
 test("a full ring refuses datagrams and counts them", async () => {
   const engine = new EngineEnd({ ringBytes: 4096 });
   const { listener, rejected } = await start(engine);
-  for (let index = 0; index < 200; index++) listener.receive(event);
+  for (let index = 0; index < 200; index++) listener.receive(event, "127.0.0.1");
   engine.take();
   expect(rejected("backpressure")).toBeGreaterThan(0);
   expect(engine.eventCount + rejected("backpressure")).toBe(200);

@@ -221,4 +221,7 @@ test("close() gives back the room that was not used", () => {
   writer.close();
   expect(disk.content(path)).toHaveLength(bytes);
   expect(errorOf(() => append(writer, ["b"])).message).toBe("The log in 'log' is closed");
+  writer.recover();
+  writer.close();
+  expect(errorOf(() => append(writer, ["b"])).message).toBe("The log in 'log' is closed");
 });

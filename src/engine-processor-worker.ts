@@ -1,0 +1,140 @@
+/**
+ * Thread entry of the processor: rules, windows and handlers behind the log.
+ *
+ * It reads the logs like a subscriber, publishes like a source, and commits to the store, so it belongs to no
+ * stage alone. It has an event loop (webhooks, handlers, PostgreSQL) and sleeps by `waitAsync` on its doorbell,
+ * which rings for newly visible events and for verdicts. When it loses the store it ends, and its successor goes
+ * on from the last commit.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import type { ProcessorCommand, ProcessorMessage, ProcessorWorkerOptions } from "./engine-processor.ts";
+import { Source } from "./ingest/source.ts";
+import { describeDamage } from "./log/damage.ts";
+import { nodeFiles } from "./log/node-files.ts";
+import type { LogLevel } from "./logging/logger.ts";
+import { LetterBox } from "./process/letters.ts";
+import { Processing } from "./process/processing.ts";
+import { Processor } from "./process/processor.ts";
+import { STATUS_FAILED } from "./queue/completions.ts";
+import { COMMAND_DRAIN, COMMAND_STOP, STATE_DRAINED, STATE_RUNNING, ThreadControl } from "./queue/control.ts";
+import { Doorbell } from "./queue/doorbell.ts";
+import { openStore } from "./store/open.ts";
+import { nowUs } from "./system/clock.ts";
+
+/** Longest sleep: a ring that was missed is made good after this. */
+const SLEEP_MS = 200;
+/** Outputs that a failed log refused are offered again after this. */
+const AGAIN_MS = 1000;
+
+const options = workerData as ProcessorWorkerOptions;
+const port = parentPort;
+if (port === null) throw new Error("The processor runs as a worker thread only");
+const control = new ThreadControl(options.source.control);
+const doorbell = new Doorbell(options.source.doorbell);
+
+function post(message: ProcessorMessage): void {
+  port?.postMessage(message);
+}
+
+function log(level: LogLevel, message: string): void {
+  post({ type: "log", level, message });
+}
+
+const source = new Source({
+  index: options.source.index,
+  ring: options.source.ring,
+  dispatcherDoorbell: new Doorbell(options.dispatcherDoorbell),
+  completions: [options.source.fromDispatcher, ...options.source.fromLanes],
+  counters: options.source.counters,
+  latencies: options.source.latencies,
+  shardCount: options.shardCount,
+  blocked: options.source.blocked,
+  nowUs,
+});
+
+const letters = new LetterBox(options.letters.ring, options.letters.doorbell, options.letters.counters);
+const processor = new Processor(options.spec, {
+  tell: (alert) => post({ type: "alert", alert }),
+  report: (problem) => log("warn", problem),
+  deadLetter: (event, reason, error, attempts) => letters.add(event, reason, error, attempts, nowUs()),
+});
+const connection = source.openConnection("internal", "durable", {
+  progress: (done) => processor.outbox.done(done),
+  problem: (status, _detail, firstSeq, count) => {
+    // What an overflow policy took is in the DLQ; what a failed log refused is nowhere.
+    if (status !== STATUS_FAILED) return;
+    log("error", `${count} results could not be stored: they are sent again`);
+    processor.outbox.refuse(firstSeq, count);
+    setTimeout(() => processor.outbox.again(), AGAIN_MS);
+  },
+});
+if (connection === undefined) throw new Error("The processor has no connection of its own");
+const own = connection;
+
+const store = await openStore(options.store, nowUs);
+const processing = await Processing.open(options.processing, {
+  files: nodeFiles,
+  store,
+  processor,
+  letters,
+  offer: (bytes, frames) => {
+    if (source.isBlocked(own)) return false;
+    if (!source.offer(own, bytes, 0, bytes.length, frames, nowUs(), true)) return false;
+    source.publish();
+    return true;
+  },
+  nowUs,
+  onDamage: (damage) => log("warn", describeDamage(damage)),
+  report: (problem) => log("warn", problem),
+});
+
+let wantsSettled = false;
+port.on("message", (command: ProcessorCommand) => {
+  if (command.type === "settle") wantsSettled = true;
+  doorbell.ring();
+});
+
+/** All that can be done now. @returns Whether there may be more at once. */
+async function turn(): Promise<boolean> {
+  const polled = source.poll();
+  const moved = await processing.turn();
+  if (wantsSettled && processing.isSettled) {
+    wantsSettled = false;
+    post({ type: "settled" });
+  }
+  return polled || moved;
+}
+
+async function run(): Promise<void> {
+  control.subscriptionCount = 1;
+  control.state = STATE_RUNNING;
+  for (;;) {
+    const { command } = control;
+    control.beat();
+    if (command === COMMAND_STOP) break;
+    if (await turn()) {
+      await new Promise((resolve) => setImmediate(resolve));
+      continue;
+    }
+    if (command === COMMAND_DRAIN && processing.isCaughtUp) break;
+    const ticket = doorbell.arm();
+    // Whatever was published before the bell was armed is found by this second look.
+    if (control.command !== command || await turn()) {
+      doorbell.disarm();
+      continue;
+    }
+    await doorbell.waitAsync(ticket, Math.min(SLEEP_MS, processing.dueMs()));
+    doorbell.disarm();
+  }
+  if (control.command === COMMAND_DRAIN) {
+    await processing.commit();
+    control.state = STATE_DRAINED;
+  }
+  control.subscriptionCount = 0;
+  processor.desk.close();
+  processing.close();
+  await store.close();
+  port?.close();
+}
+
+await run();

@@ -1,0 +1,70 @@
+/** Config and shared memory → what the processor's thread is started with. */
+import type { Config } from "./config/config.ts";
+import type { DataLayout } from "./data-directory.ts";
+import type { EngineMemory, ProcessorMemory, SourceMemory } from "./engine-memory.ts";
+import { storeOptions } from "./engine-store.ts";
+import type { AlertMessage } from "./process/alerts/alert.ts";
+import type { ProcessingOptions } from "./process/processing.ts";
+import type { ProcessorSpec } from "./process/processor.ts";
+import type { ShardInfo } from "./log/shard-state.ts";
+import type { LogMessage } from "./logging/logger.ts";
+import type { StoreOptions } from "./store/options.ts";
+
+export interface ProcessorWorkerOptions {
+  /** Its end towards the dispatcher. */
+  readonly source: SourceMemory;
+  readonly dispatcherDoorbell: SharedArrayBuffer;
+  readonly shardCount: number;
+  readonly letters: {
+    readonly ring: ProcessorMemory["deadLetterRing"];
+    readonly counters: SharedArrayBuffer;
+    readonly doorbell: SharedArrayBuffer;
+  };
+  readonly processing: ProcessingOptions;
+  readonly spec: ProcessorSpec;
+  readonly store: StoreOptions;
+}
+
+/** Main → processor: catch up, publish everything, and say so. */
+export type ProcessorCommand = { readonly type: "settle" };
+
+/** Processor → main. */
+export type ProcessorMessage = AlertMessage | LogMessage | { readonly type: "settled" };
+
+export function processorOptions(
+  processor: ProcessorMemory,
+  config: Config,
+  memory: EngineMemory,
+  layout: DataLayout,
+): ProcessorWorkerOptions {
+  const { processing } = config;
+  const shards = memory.shards.flatMap(({ info, lane }): ShardInfo[] => lane === undefined ? [] : [info]);
+  const letterThread = memory.shards[memory.shards.length - 1]?.thread ?? 0;
+  const letterDoorbell = memory.laneThreads[letterThread]?.doorbell;
+  if (letterDoorbell === undefined) throw new RangeError(`There is no lane thread ${letterThread}`);
+  return {
+    source: processor,
+    dispatcherDoorbell: memory.dispatcher.doorbell,
+    shardCount: memory.shards.length,
+    letters: {
+      ring: processor.deadLetterRing,
+      counters: processor.deadLetterCounters,
+      doorbell: letterDoorbell,
+    },
+    processing: {
+      shards,
+      processed: processor.processed,
+      latencies: processor.shardLatencies,
+      checkpointIntervalMs: processing.checkpointIntervalMs,
+      start: processing.start,
+    },
+    spec: {
+      rules: processing.rules,
+      windows: processing.windows,
+      handlers: processing.handlers,
+      alerts: processing.alerts,
+      maxFrameBytes: config.ingestion.maxFrameBytes,
+    },
+    store: storeOptions(config.store, layout),
+  };
+}
