@@ -164,7 +164,9 @@ export class Engine {
 
   /** Every worker thread, for metrics and health. */
   get workers(): readonly SupervisedWorker[] {
-    const single = [this.#feeds, this.#dispatcher, this.#sink, this.#processor].filter((worker) => worker !== undefined);
+    const single = [this.#feeds, this.#dispatcher, this.#sink, this.#processor].filter((worker) =>
+      worker !== undefined
+    );
     return [...this.#ingest, ...single, ...this.#lanes];
   }
 

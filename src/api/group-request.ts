@@ -16,7 +16,7 @@ export const groupFields = z.strictObject({
     z.strictObject({ offsets: positions }),
   ]).default("latest").describe("Where a new group starts"),
   mode: z.enum(["queue", "ordered"]).default("queue").describe(
-    "queue: any event to any member; ordered: events with the same key one after the other",
+    "queue: an event to whichever member is free; ordered: events with the same key one after the other",
   ),
   lease_ms: z.int().min(100).max(86_400_000).default(30_000).describe(
     "How long a member may hold an event before others get it",

@@ -46,7 +46,9 @@ test("a datagram carries several frames; a bad one is skipped and counted", asyn
 test("receive() counts every datagram cut anywhere as truncated, and keeps its whole frames", async () => {
   const { listener, engine, rejected } = await start();
   const stream = Buffer.concat([event, event]);
-  for (let length = 0; length < stream.length; length++) listener.receive(stream.subarray(0, length), "127.0.0.1");
+  for (let length = 0; length < stream.length; length++) {
+    listener.receive(stream.subarray(0, length), "127.0.0.1");
+  }
   engine.take();
   expect(engine.eventCount).toBe(event.length);
   // All but the one cut exactly between the frames.
