@@ -34,6 +34,7 @@ import { Doorbell } from "./queue/doorbell.ts";
 import { SupervisedWorker } from "./supervise.ts";
 import { nowUs } from "./system/clock.ts";
 import { workerUrl } from "./threads.ts";
+import { TopicCatalogue } from "./topic-catalogue.ts";
 import type { WorkerEntry } from "./threads.ts";
 
 /** How often a state that another thread is expected to reach is looked at. Start and stop only. */
@@ -84,6 +85,7 @@ export class Engine {
   #tls: TlsListenerOptions | undefined;
   readonly #logger: Logger;
   readonly #data: DataDirectory;
+  readonly #topics: TopicCatalogue;
   readonly #lanes: SupervisedWorker[] = [];
   readonly #ingest: SupervisedWorker[] = [];
   #dispatcher: SupervisedWorker | undefined;
@@ -114,6 +116,12 @@ export class Engine {
       : new MarketDesk((command) => this.#feeds?.post(command));
     this.#data = new DataDirectory(config.data.dir);
     this.memory = createEngineMemory(config, this.#data.layout);
+    this.#topics = new TopicCatalogue(
+      this.#data.layout.topics,
+      this.memory.topics,
+      config.lanes.map((lane) => lane.name),
+      this.#logger,
+    );
     this.consumers = new ConsumerStore({
       directory: this.#data.layout.consumers,
       nowUs,
@@ -243,6 +251,7 @@ export class Engine {
    * main's own listeners nothing runs any more; without it, only what is in the log is promised.
    */
   close(): void {
+    this.#topics.close();
     for (const worker of this.workers) worker.abort();
     this.#data.close();
   }
