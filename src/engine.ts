@@ -34,7 +34,7 @@ import { Doorbell } from "./queue/doorbell.ts";
 import { SupervisedWorker } from "./supervise.ts";
 import { nowUs } from "./system/clock.ts";
 import { workerUrl } from "./threads.ts";
-import { TopicCatalogue } from "./topic-catalogue.ts";
+import { TopicCatalogue } from "./engine-topics.ts";
 import type { WorkerEntry } from "./threads.ts";
 
 /** How often a state that another thread is expected to reach is looked at. Start and stop only. */

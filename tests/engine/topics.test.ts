@@ -2,7 +2,7 @@ import { afterEach, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { createTopicRegistry, TopicRegistry } from "../../src/dispatch/topic-registry.ts";
 import { Logger } from "../../src/logging/logger.ts";
-import { TopicCatalogue } from "../../src/topic-catalogue.ts";
+import { TopicCatalogue } from "../../src/engine-topics.ts";
 import { TemporaryFolder } from "../support/temp.ts";
 
 const folder = new TemporaryFolder("topics");
