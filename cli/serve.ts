@@ -15,8 +15,8 @@ import type { CommandContext } from "./command.ts";
 import { VERSION } from "./version.ts";
 
 const STDERR = 2;
-/** Between two looks at `log.max_total_bytes`. */
-const LIMIT_LOOK_MS = 1_000;
+/** Between two looks at the space on the disk. */
+const SPACE_LOOK_MS = 1_000;
 type GrpcListener = GrpcServer | LazyGrpc;
 
 /** Silence after a message that repeats. */
@@ -84,14 +84,14 @@ async function serve(path: string | undefined, context: CommandContext): Promise
   }
   announce(engine, { http: http.address, grpc: grpc?.address }, logger);
   notifier.ready();
-  const limiter = await limitLogs(engine, logger);
+  const space = await watchSpace(engine, logger);
   const watchdogMs = watchdogIntervalMs(context.env, process.pid);
   const watchdog = watchdogMs === undefined ? undefined : setInterval(() => notifier.watchdog(), watchdogMs);
 
   await stopping.promise;
   notifier.stopping();
   clearInterval(watchdog);
-  clearInterval(limiter);
+  clearInterval(space);
   const deadlineMs = Date.now() + config.shutdownTimeoutMs;
   await http.quiesce();
   const complete = await engine.stop(deadlineMs - Date.now());
@@ -106,25 +106,30 @@ async function serve(path: string | undefined, context: CommandContext): Promise
   return complete ? 0 : 1;
 }
 
-/** Watches the size of all logs together, where the configuration limits it. */
-async function limitLogs(
-  engine: Engine,
-  logger: Logger,
-): Promise<ReturnType<typeof setInterval> | undefined> {
-  const { maxTotalBytes } = engine.config.log;
-  if (maxTotalBytes === null) return undefined;
+/** Watches the space: what is free on the disk, and the size of all logs together where it is limited. */
+async function watchSpace(engine: Engine, logger: Logger): Promise<ReturnType<typeof setInterval>> {
+  const { maxTotalBytes, lowFreeBytes } = engine.config.log;
   const { TotalLimit } = await import("../src/log/total-limit.ts");
   const { nodeFiles } = await import("../src/log/node-files.ts");
-  const limit = new TotalLimit(nodeFiles, engine.memory.shards.map(({ info }) => info), maxTotalBytes);
-  return setInterval(() => {
+  const shards = engine.memory.shards.map(({ info }) => info);
+  const limit = maxTotalBytes === null ? undefined : new TotalLimit(nodeFiles, shards, maxTotalBytes);
+  const look = () => {
     try {
-      const bytes = limit.look();
+      const freeBytes = nodeFiles.freeBytes(engine.config.data.dir);
+      engine.isDiskLow = freeBytes < lowFreeBytes;
+      if (engine.isDiskLow) {
+        const facts = { free_bytes: freeBytes, low_free: lowFreeBytes };
+        logger.limited("low-disk", "warn", "the disk is filling up: free some space, or keep less", facts);
+      }
+      const bytes = limit?.look() ?? 0;
       if (bytes > 0) logger.info("oldest segments given up: log.max_total_bytes is exceeded", { bytes });
     } catch (error) {
       // A segment that retention removes meanwhile; the next look comes soon.
-      logger.limited("total-limit", "warn", "The size of the logs cannot be read", { cause: String(error) });
+      logger.limited("space", "warn", "the size of the logs cannot be read", { cause: String(error) });
     }
-  }, LIMIT_LOOK_MS);
+  };
+  look();
+  return setInterval(look, SPACE_LOOK_MS);
 }
 
 /** Opens the HTTP listener; the engine does not run without it. */

@@ -80,6 +80,8 @@ export class Engine {
   addresses: BoundAddresses = {};
   /** Datagrams the kernel dropped before esc could read them. */
   udpKernelDrops = 0;
+  /** Less than `log.low_free` is free on the disk of the data directory. */
+  isDiskLow = false;
   #state: PipelineState = "RUNNING";
   /** Of the TCP listeners, as it was loaded last. */
   #tls: TlsListenerOptions | undefined;

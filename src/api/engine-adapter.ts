@@ -61,7 +61,7 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
     if (shards.some(({ lane }) => lane[LANE_FAILED] === 1)) return "CRITICAL";
     const pressures = shards.map(({ dispatch }) => dispatch[DISPATCH_PRESSURE] ?? 0);
     if (pressures.some((pressure) => pressure >= PRESSURE_CRITICAL)) return "DEGRADED";
-    return pressures.some((pressure) => pressure > 0) ? "ELEVATED" : "HEALTHY";
+    return engine.isDiskLow || pressures.some((pressure) => pressure > 0) ? "ELEVATED" : "HEALTHY";
   }
 
   return {

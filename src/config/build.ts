@@ -65,6 +65,7 @@ export function buildConfig(
     dedup: { windowMs: file.dedup.window, maxIds: file.dedup.max_ids },
     log: {
       segmentBytes: file.log.segment_bytes,
+      lowFreeBytes: file.log.low_free,
       minFreeBytes: file.log.min_free,
       maxTotalBytes: file.log.max_total_bytes,
       batchBytes: file.log.batch_bytes,

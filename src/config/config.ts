@@ -173,6 +173,8 @@ export interface DedupConfig {
 
 export interface LogConfig {
   readonly segmentBytes: number;
+  /** Free disk space below which somebody should look. */
+  readonly lowFreeBytes: number;
   /** Free disk space below which the log refuses to grow. */
   readonly minFreeBytes: number;
   /** Of all logs together; `null`: no limit but retention. */

@@ -71,6 +71,7 @@ export function toDocument(config: Config): Document {
     dedup: { window: formatDuration(config.dedup.windowMs), max_ids: config.dedup.maxIds },
     log: {
       segment_bytes: formatSize(config.log.segmentBytes),
+      low_free: formatSize(config.log.lowFreeBytes),
       min_free: formatSize(config.log.minFreeBytes),
       max_total_bytes: sizeOrNone(config.log.maxTotalBytes),
       batch_bytes: formatSize(config.log.batchBytes),

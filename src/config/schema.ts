@@ -45,6 +45,7 @@ const dedup = section("Recognition of repeated message ids", {
 
 const log = section("Log files of the shards", {
   segment_bytes: size("Size of a segment file", "64MiB", 65_536, 2 ** 31),
+  low_free: size("Free disk space below which esc warns and its health is ELEVATED", "1GiB"),
   min_free: size("Free disk space below which the log takes nothing more", "128MiB"),
   max_total_bytes: optionalSize("Size of all logs together; the oldest segments go first", "none", 1_048_576),
   batch_bytes: size("Most that one write and fsync covers; a larger frame goes alone", "1MiB", 4096, 2 ** 28),
