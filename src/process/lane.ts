@@ -365,6 +365,9 @@ export class Lane {
 
   #noteDamage(damage: LogDamage): void {
     if (damage.kind === "corrupt") this.#board.damaged();
+    // Whoever sends a lost event again must not hear that it is stored. Ids behind the gap go with it: an
+    // event that comes twice after a failed sync is better than one that never does.
+    if (damage.kind === "lost") this.#dedup?.forgetFrom(damage.fromOffset);
     this.#host.onDamage(damage);
   }
 }
