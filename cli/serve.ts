@@ -2,12 +2,15 @@
 import type { Command } from "commander";
 import { writeSync } from "node:fs";
 import process from "node:process";
+import { isDeepStrictEqual } from "node:util";
 import type { EngineView, ReloadResult } from "../src/api/engine-view.ts";
 import type { LazyGrpc } from "../src/api/grpc/lazy.ts";
 import type { GrpcServer } from "../src/api/grpc/server.ts";
 import type { HttpServer } from "../src/api/server.ts";
+import type { Config } from "../src/config/config.ts";
 import type { LoadedConfig } from "../src/config/load.ts";
 import type { Engine } from "../src/engine.ts";
+import { tlsOptions } from "../src/engine-options.ts";
 import { EscError } from "../src/errors.ts";
 import { Logger } from "../src/logging/logger.ts";
 import { ServiceNotifier, watchdogIntervalMs } from "../src/system/notify.ts";
@@ -64,8 +67,12 @@ async function serve(path: string | undefined, context: CommandContext): Promise
     drain: () => stopping.resolve(),
     reload: () => reloader.reload(),
     warn: (message) => logger.limited(message, "warn", message),
+    setLogLevel: (level) => {
+      logger.level = level;
+    },
   });
-  const http = await listen(Server, view, engine);
+  const http = await listen(Server, view, engine, logger);
+  reloader.http = http;
   const grpc = await listenGrpc(http, engine);
 
   process.on("SIGHUP", () => {
@@ -133,10 +140,23 @@ async function watchSpace(engine: Engine, logger: Logger): Promise<ReturnType<ty
 }
 
 /** Opens the HTTP listener; the engine does not run without it. */
-async function listen(Server: typeof HttpServer, view: EngineView, engine: Engine): Promise<HttpServer> {
+async function listen(
+  Server: typeof HttpServer,
+  view: EngineView,
+  engine: Engine,
+  logger: Logger,
+): Promise<HttpServer> {
   const { host, port, maxBodyBytes } = engine.config.http;
   try {
-    return await Server.start(view, { host, port, maxBodyBytes });
+    return await Server.start(view, {
+      host,
+      port,
+      maxBodyBytes,
+      door: engine.authenticator,
+      limits: engine.sessionLimits,
+      tls: engine.config.tls.http ? tlsOptions(engine.config) : undefined,
+      audit: (entry) => logger.info("audit", { ...entry }),
+    });
   } catch (error) {
     engine.close();
     throw error;
@@ -215,6 +235,8 @@ class Reloader {
   readonly #context: CommandContext;
   readonly #engine: Engine;
   readonly #logger: Logger;
+  /** Set once it listens. */
+  http: HttpServer | undefined;
   #running: LoadedConfig;
 
   constructor(
@@ -242,9 +264,19 @@ class Reloader {
     const applied = plan.live.map((change) => change.key);
     const needsRestart = plan.restart.map((change) => change.key);
     this.#engine.applyRoutes(wanted.config);
+    await this.#applySecurity(wanted.config);
     this.#logger.level = wanted.config.logging.level;
     this.#running = wanted;
     this.#logger.info("configuration reloaded", { applied, needs_restart: needsRestart });
     return { applied, needsRestart };
+  }
+
+  /** Tokens, permissions and certificates; connections that are open go on unless they are not allowed any more. */
+  async #applySecurity(wanted: Config): Promise<void> {
+    this.#engine.applySecurity(wanted);
+    const tls = wanted.tls.http ? tlsOptions(wanted) : undefined;
+    const running = tlsOptions(this.#running.config);
+    if (tls !== undefined && !isDeepStrictEqual(tls, running)) this.http?.replaceTls(tls);
+    await this.http?.identifyAgain();
   }
 }

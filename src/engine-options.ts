@@ -7,6 +7,7 @@ import type { DispatchWorkerOptions } from "./dispatch/options.ts";
 import type { RouteOptions, RouteTopic } from "./dispatch/route.ts";
 import type { ThreadCpus } from "./engine-affinity.ts";
 import type { EngineMemory, ShardMemory, SourceMemory } from "./engine-memory.ts";
+import type { SessionLimitOptions } from "./ingest/session-limits.ts";
 import type { TlsListenerOptions } from "./ingest/tcp.ts";
 import type { IngestWorkerOptions } from "./ingest/worker.ts";
 import type { LaneShardOptions, LaneWorkerOptions } from "./process/options.ts";
@@ -176,13 +177,14 @@ export function ingestOptions(
       }
       : {}),
     asksWho: config.auth.enabled,
-    limits: {
-      rates: config.limits,
-      rateTable: memory.rates,
-      outboxBytesMax: config.limits.subscriberBufferBytes,
-    },
+    limits: limitOptions(config, memory),
     files: isFirst ? files : [],
   };
+}
+
+/** What one client may use, on any listener. */
+export function limitOptions({ limits }: Config, memory: EngineMemory): SessionLimitOptions {
+  return { rates: limits, rateTable: memory.rates, outboxBytesMax: limits.subscriberBufferBytes };
 }
 
 /** Certificate and key of the listeners; `undefined` without TLS. */

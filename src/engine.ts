@@ -17,7 +17,14 @@ import { ConsumerStore } from "./deliver/consumer.ts";
 import { threadCpus } from "./engine-affinity.ts";
 import { createEngineMemory } from "./engine-memory.ts";
 import type { EngineMemory, ThreadMemory } from "./engine-memory.ts";
-import { dispatchOptions, ingestOptions, laneOptions, routeOptions, tlsOptions } from "./engine-options.ts";
+import {
+  dispatchOptions,
+  ingestOptions,
+  laneOptions,
+  limitOptions,
+  routeOptions,
+  tlsOptions,
+} from "./engine-options.ts";
 import { type ProcessorMessage, processorOptions } from "./engine-processor.ts";
 import { feedOptions, MarketDesk } from "./engine-feeds.ts";
 import { sinkOptions } from "./engine-store.ts";
@@ -26,6 +33,8 @@ import { AlertBoard } from "./process/alerts/board.ts";
 import { Source } from "./ingest/source.ts";
 import type { IdentifyMessage } from "./ingest/doorkeeper.ts";
 import type { FeedMessage } from "./ingest/feeds/worker.ts";
+import type { SessionLimits } from "./ingest/session-context.ts";
+import { sessionLimits } from "./ingest/session-limits.ts";
 import type { TlsListenerOptions } from "./ingest/tcp.ts";
 import type { Address, IngestMessage } from "./ingest/worker.ts";
 import type { Logger, LogMessage } from "./logging/logger.ts";
@@ -76,6 +85,8 @@ export class Engine {
   readonly version: string;
   /** Who clients are; `undefined` where everybody may do everything. */
   readonly authenticator: Authenticator | undefined;
+  /** What one client of main's own listeners may use. */
+  readonly sessionLimits: SessionLimits;
   /** Set once the ingest workers listen. */
   addresses: BoundAddresses = {};
   /** Datagrams the kernel dropped before esc could read them. */
@@ -118,6 +129,7 @@ export class Engine {
       : new MarketDesk((command) => this.#feeds?.post(command));
     this.#data = new DataDirectory(config.data.dir);
     this.memory = createEngineMemory(config, this.#data.layout);
+    this.sessionLimits = sessionLimits(limitOptions(config, this.memory));
     this.#topics = new TopicCatalogue(
       this.#data.layout.topics,
       this.memory.topics,

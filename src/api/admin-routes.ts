@@ -5,6 +5,8 @@ import { type ApiRequest, checkQuery, json, type Route } from "./route.ts";
 import { pipelineSchema, problemSchema, reloadSchema, topicsQuery, topicsSchema } from "./schemas.ts";
 import { z } from "zod";
 
+const logLevelQuery = z.strictObject({ level: z.enum(["debug", "info", "warn", "error"]) });
+
 export function adminRoutes(context: ApiContext): Route[] {
   const { engine } = context;
   const steer = (verb: "pause" | "resume" | "drain", summary: string): Route => ({
@@ -41,6 +43,20 @@ export function adminRoutes(context: ApiContext): Route[] {
     steer("drain", "Stop accepting, finish everything accepted, end"),
     {
       method: "POST",
+      path: "/api/v1/control/log-level",
+      summary: "Write more or fewer messages, until the next reload or restart",
+      tag: "control",
+      query: logLevelQuery,
+      responses: { 200: { description: "The level now", schema: logLevelQuery } },
+      handle: (call) => {
+        const query = checkQuery(logLevelQuery, call.url);
+        if (query.response) return query.response;
+        engine.setLogLevel(query.value.level);
+        return json(query.value);
+      },
+    },
+    {
+      method: "POST",
       path: "/api/v1/control/reload",
       summary: "Read the configuration again",
       tag: "control",
@@ -61,7 +77,9 @@ function listTopics({ engine }: ApiContext, call: ApiRequest): Response {
   if (query.response) return query.response;
   const patterns = parsePatterns(query.value.match);
   if (patterns.response) return patterns.response;
-  const found = engine.topics().filter(({ topic }) => patterns.value.firstMatchOf(topic) >= 0);
+  const found = engine.topics().filter(({ topic }) =>
+    patterns.value.firstMatchOf(topic) >= 0 && call.caller.may("read", topic)
+  );
   const topics = found.toSorted((a, b) => b.events - a.events).slice(0, query.value.limit);
   return json({
     topics: topics.map(({ topic, lane, events, receivedUs }) => ({

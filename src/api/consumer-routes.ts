@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { ConsumerPosition } from "../deliver/consumer.ts";
 import { BadRequest, isConsumerName, shardKey } from "../deliver/request.ts";
+import { forbidden } from "./access.ts";
 import type { ApiContext } from "./context.ts";
 import { parseJson } from "./body.ts";
 import { groupEvent } from "./group-event.ts";
@@ -200,6 +201,8 @@ function pull(context: ApiContext, call: ApiRequest): Promise<Response> | Respon
     const name = call.params["name"] ?? "";
     if (!isConsumerName(name)) return Promise.resolve(problemOf("USAGE", "The group's name is not valid"));
     const { member: who, count: countMax, ...fields } = body.value;
+    const uncovered = call.caller.uncovered("subscribe", fields.topics);
+    if (uncovered !== undefined) return Promise.resolve(forbidden("subscribe to", uncovered));
     const problem = groups.open(groupRequestOf(name, fields));
     if (problem) return Promise.resolve(problemOf("USAGE", problem.message));
     const member = groups.puller(name, who);
@@ -219,6 +222,8 @@ function settle(context: ApiContext, call: ApiRequest): Promise<Response> | Resp
     if (body.response) return Promise.resolve(body.response);
     const name = call.params["name"] ?? "";
     const { member: who, done, retry, extend } = body.value;
+    const uncovered = call.caller.uncovered("subscribe", groups.standing(name)?.request.topics ?? []);
+    if (uncovered !== undefined) return Promise.resolve(forbidden("subscribe to", uncovered));
     const member = groups.puller(name, who);
     if (member === undefined || member instanceof BadRequest) {
       return Promise.resolve(problemOf("NOT_FOUND", `Group "${name.slice(0, 100)}" is not at work`));

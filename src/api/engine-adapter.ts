@@ -20,6 +20,7 @@ export interface ProcessParts {
   readonly drain: () => void;
   readonly reload: () => Promise<ReloadResult>;
   readonly warn: (message: string) => void;
+  readonly setLogLevel: EngineView["setLogLevel"];
 }
 
 export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
@@ -98,6 +99,7 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
     drain: parts.drain,
     reload: parts.reload,
     warn: parts.warn,
+    setLogLevel: parts.setLogLevel,
   };
 }
 

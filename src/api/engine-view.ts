@@ -74,6 +74,9 @@ export interface EngineView {
   /** @throws {EscError} `CONFIG_INVALID`: nothing was changed. */
   reload(): Promise<ReloadResult>;
 
+  /** Least severe message that is written from now on. */
+  setLogLevel(level: "debug" | "info" | "warn" | "error"): void;
+
   /** One line in the server's log. */
   warn(message: string): void;
 }

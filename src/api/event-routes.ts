@@ -4,6 +4,7 @@ import { DLQ_LANE } from "../deliver/feed.ts";
 import { compilePatterns, patternProblem, type TopicMatcher } from "../event/topic.ts";
 import type { ShardInfo } from "../log/shard-state.ts";
 import type { z } from "zod";
+import { forbidden } from "./access.ts";
 import type { ApiContext } from "./context.ts";
 import { type JsonEvent, jsonEvent } from "./event-json.ts";
 import { decodeCursor, encodeCursor, readEvents } from "./events-query.ts";
@@ -40,6 +41,8 @@ function readPage(context: ApiContext, call: ApiRequest): Response {
   const { topic, lane, shard, limit, to_time: toTimeUs } = query.value;
   const patterns = parsePatterns(topic);
   if (patterns.response) return patterns.response;
+  const uncovered = call.caller.uncovered("read", topic.split(","));
+  if (uncovered !== undefined) return forbidden("read", uncovered);
   const shards = selectShards(context.engine.shards, lane, shard);
   if (shards.response) return shards.response;
   const positions = startOf(context, shards.value, query.value);

@@ -6,7 +6,8 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** Every route can end like this. */
 const COMMON_RESPONSES = {
-  403: "The request comes from another web site",
+  401: "Auth is on, and the request shows no token or a wrong one",
+  403: "The caller has no permission for this, or the request comes from another web site",
   421: "The Host header names another server",
   500: "A defect of the server",
 } as const;

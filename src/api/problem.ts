@@ -5,6 +5,8 @@ export const PROBLEM_CONTENT_TYPE = "application/problem+json";
 
 const TITLES: Readonly<Record<number, string>> = {
   400: "Bad request",
+  401: "Unauthorized",
+  403: "Forbidden",
   404: "Not found",
   405: "Method not allowed",
   413: "Content too large",

@@ -39,7 +39,12 @@ export interface PublisherOptions {
 }
 
 /** An event as the request describes it, a frame that was checked before, or why it is no event. */
-export type Submission = OutgoingEvent | { readonly frame: Uint8Array } | { readonly problem: string };
+export type Submission =
+  | OutgoingEvent
+  | { readonly frame: Uint8Array }
+  | { readonly problem: string }
+  /** Its sender may not publish to this topic. */
+  | { readonly forbidden: string };
 
 /** One request's way through the engine. Used once. */
 export class PublishRequest implements ConnectionSink {
@@ -120,6 +125,12 @@ export class PublishRequest implements ConnectionSink {
       hasIds = false;
     };
     for (const [place, submission] of this.#submissions.entries()) {
+      if ("forbidden" in submission) {
+        source.countRejected(connection.listener, "forbidden", 1);
+        const message = `No permission to publish to "${submission.forbidden.slice(0, 255)}"`;
+        this.#outcomes[place] = refused("FORBIDDEN", message);
+        continue;
+      }
       const problem = this.#problemOf(submission);
       if (problem !== undefined || "problem" in submission) {
         source.countRejected(connection.listener, reasonOf(submission), 1);
@@ -136,7 +147,7 @@ export class PublishRequest implements ConnectionSink {
     await flush();
   }
 
-  #problemOf(submission: Submission): string | undefined {
+  #problemOf(submission: Exclude<Submission, { readonly forbidden: string }>): string | undefined {
     if ("problem" in submission) return submission.problem;
     if ("frame" in submission) return undefined;
     return eventProblem(submission, this.#options.maxFrameBytes);

@@ -2,7 +2,10 @@
 import { z } from "zod";
 import { ERROR_CODES } from "../errors.ts";
 import type { OutgoingEvent } from "../event/encode.ts";
-import { PRIORITY_NAMES } from "../event/frame.ts";
+import type { Caller } from "../auth/caller.ts";
+import { LISTENERS, PRIORITY_NAMES } from "../event/frame.ts";
+import { count } from "../metrics/counters.ts";
+import { LIMITS, SOURCE_LIMITED } from "../metrics/layout.ts";
 import { contentTypeOf, parseJson } from "./body.ts";
 import type { ApiContext } from "./context.ts";
 import { problem, problemOf } from "./problem.ts";
@@ -90,12 +93,16 @@ export function publishRoutes(context: ApiContext): Route[] {
 function publishOne(context: ApiContext, call: ApiRequest): Response | Promise<Response> {
   const query = checkQuery(acksQuery, call.url);
   if (query.response) return query.response;
+  const late = refuseFast(context, call);
+  if (late) return late;
   const event = eventOfHeaders(call);
   if ("problem" in event) return problemOf("BAD_EVENT", event.problem);
   const { acks } = query.value;
   const bytesMax = Math.min(context.maxBodyBytes, context.engine.maxFrameBytes);
   return context.bodies.read(call.request, bytesMax, async (payload) => {
-    const [outcome] = await context.publisher.publish([{ ...event, payload }], acks);
+    const submissions = withheld(call.caller, [{ ...event, payload }]);
+    call.rate?.take(context.meters.nowUs(), 1, payload.length);
+    const [outcome] = await context.publisher.publish(submissions, acks);
     if (outcome === undefined) throw new Error("The publisher gave no outcome");
     return outcome.ok ? json(resultOf(outcome)) : problemOf(outcome.code, outcome.message);
   });
@@ -126,6 +133,8 @@ function eventOfHeaders(call: ApiRequest): Omit<OutgoingEvent, "payload"> | { re
 function publishMany(context: ApiContext, call: ApiRequest): Response | Promise<Response> {
   const query = checkQuery(acksQuery, call.url);
   if (query.response) return query.response;
+  const late = refuseFast(context, call);
+  if (late) return late;
   const contentType = contentTypeOf(call.request);
   const kind = BODY_KINDS[contentType];
   if (kind === undefined) {
@@ -138,7 +147,8 @@ function publishMany(context: ApiContext, call: ApiRequest): Response | Promise<
       ? submissionsOfArray(bytes)
       : submissionsOfLines(bytes, context.engine.maxFrameBytes);
     if (submissions instanceof Response) return submissions;
-    return answer(await context.publisher.publish(submissions, acks), acks);
+    call.rate?.take(context.meters.nowUs(), submissions.length, bytes.length);
+    return answer(await context.publisher.publish(withheld(call.caller, submissions), acks), acks);
   });
 }
 
@@ -161,6 +171,30 @@ function answer(outcomes: readonly PublishOutcome[], acks: string): Response {
     }
   }
   return json({ acks, published, failed, results: outcomes.map(resultOf) });
+}
+
+/** Who sends more than its rate is sent away before its body is read. */
+function refuseFast(context: ApiContext, { rate }: ApiRequest): Response | undefined {
+  const waitMs = rate?.waitMs(context.meters.nowUs()) ?? 0;
+  if (waitMs === 0) return undefined;
+  const { source } = context.engine;
+  source.countRejected(LISTENERS.indexOf("http"), "rate_limited", 1);
+  count(source.counters, SOURCE_LIMITED + LIMITS.indexOf("rate"), 1);
+  const seconds = String(Math.ceil(waitMs / 1000));
+  return problem(429, "More than the caller may send now", {
+    code: "RATE_LIMITED",
+    headers: { "retry-after": seconds, "ratelimit-remaining": "0", "ratelimit-reset": seconds },
+  });
+}
+
+/** The same list, without what the caller may not publish: each place keeps its own result. */
+export function withheld(caller: Caller, submissions: readonly Submission[]): readonly Submission[] {
+  if (caller.matcher("publish").matchesAll) return submissions;
+  return submissions.map((submission) =>
+    "topic" in submission && !caller.may("publish", submission.topic)
+      ? { forbidden: submission.topic }
+      : submission
+  );
 }
 
 /** An outcome as clients see it. */

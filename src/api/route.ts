@@ -2,8 +2,12 @@
  * What a route is: one entry of the table from which requests are served and `/openapi.json` is made,
  * so that the document cannot say anything else than the server does.
  */
-import { z } from "zod";
+import type { z } from "zod";
+import type { Caller } from "../auth/caller.ts";
+import type { RateLimit } from "../auth/rate.ts";
+import type { Server } from "bun";
 import { problem } from "./problem.ts";
+import type { SocketData } from "./websocket.ts";
 
 /** One possible answer. */
 export interface RouteResponse {
@@ -14,10 +18,21 @@ export interface RouteResponse {
   readonly contentType?: string;
 }
 
+/** What a route knows of who calls. */
+export interface ApiCaller {
+  readonly caller: Caller;
+  /** How much the caller may still send; absent: no limit. */
+  readonly rate?: RateLimit | undefined;
+  /** For answers that last: `end` is called when the caller is not welcome any more. @returns Stops watching. */
+  readonly watch: (end: (reason: string) => void) => () => void;
+}
+
 /** A request that has passed the checks its route asks for. */
-export interface ApiRequest {
+export interface ApiRequest extends ApiCaller {
   readonly request: Request;
   readonly url: URL;
+  /** The runtime's server it came in by. */
+  readonly server: Server<SocketData>;
   /** Parts of the path, decoded. */
   readonly params: Readonly<Record<string, string>>;
 }

@@ -8,13 +8,19 @@ import { describeDamage } from "../log/damage.ts";
 import { openSourceLatency, SOURCE_DELIVER } from "../metrics/latency.ts";
 import { nowUs } from "../system/clock.ts";
 import { BodyGate } from "./body.ts";
+import type { Authenticator } from "../auth/authenticator.ts";
+import type { Caller } from "../auth/caller.ts";
+import type { SubscriptionRequest } from "../deliver/request.ts";
+import type { SessionLimits } from "../ingest/session-context.ts";
+import type { TlsListenerOptions } from "../ingest/tcp.ts";
+import { Access, type Admission, type AuditEntry } from "./access.ts";
 import type { ApiContext } from "./context.ts";
 import type { EngineView } from "./engine-view.ts";
 import { burial } from "./group-event.ts";
 import { isLoopback, refuseForeign } from "./guard.ts";
 import { problem, problemOfError } from "./problem.ts";
 import { Publisher } from "./publisher.ts";
-import type { Route } from "./route.ts";
+import type { ApiRequest, Route } from "./route.ts";
 import { apiRoutes } from "./routes.ts";
 import { UPGRADED } from "./subscribe-routes.ts";
 import { Turns } from "./turns.ts";
@@ -26,7 +32,26 @@ export interface HttpServerOptions {
   /** 0: any free port. */
   readonly port: number;
   readonly maxBodyBytes: number;
+  /** Who finds out who clients are; absent: everybody may do everything. */
+  readonly door?: Pick<Authenticator, "authenticate"> | undefined;
+  readonly limits?: SessionLimits | undefined;
+  readonly tls?: TlsListenerOptions | undefined;
+  /** Is told of every action of an administrator. */
+  readonly audit?: ((entry: AuditEntry) => void) | undefined;
 }
+
+/** What every answer says to browsers: show it nowhere, guess no type, tell nobody where it was. */
+const SECURITY_HEADERS = {
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+  "referrer-policy": "no-referrer",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "cross-origin-resource-policy": "same-origin",
+} as const;
+const STRICT_TRANSPORT = "max-age=31536000";
+
+/** How often it is looked for streams whose token has expired. */
+const EXPIRY_MS = 1_000;
 
 /** Seconds a connection may be silent; streams are exempt. Longer than a publish may wait for its verdict. */
 const IDLE_SECONDS = 30;
@@ -44,10 +69,15 @@ export class HttpServer {
   /** Where it listens: `host:port`. */
   readonly address: string;
   readonly port: number;
-  readonly #server: Server<SocketData>;
+  #server: Server<SocketData>;
+  /** Servers with an older certificate: they take no connections and serve those that are open. */
+  readonly #retired: Server<SocketData>[] = [];
+  readonly #options: HttpServerOptions;
   readonly #context: ApiContext;
   readonly #sockets: WebSockets;
-  readonly #sweeper: ReturnType<typeof setInterval>;
+  readonly #access: Access;
+  readonly #app: Hono<{ Bindings: Bindings }>;
+  readonly #sweepers: readonly ReturnType<typeof setInterval>[];
 
   /**
    * Begins to listen and to take turns.
@@ -60,14 +90,46 @@ export class HttpServer {
 
   private constructor(engine: EngineView, options: HttpServerOptions) {
     this.#context = openContext(engine, options.maxBodyBytes);
-    this.#sockets = new WebSockets(this.#context);
-    this.#server = this.#listen(options);
+    this.#options = options;
+    const { door, limits, tls } = options;
+    this.#sockets = new WebSockets(this.#context, { isGuarded: door !== undefined, limits });
+    this.#access = new Access({
+      door,
+      counters: engine.source.counters,
+      audit: options.audit ?? (() => {}),
+      nowMs: Date.now,
+    });
+    this.#app = this.#buildApp();
+    // A shared port hides that another program has it: look first.
+    if (tls !== undefined && options.port !== 0) void this.#listen(undefined, options.port, false).stop(true);
+    this.#server = this.#listen(tls, options.port, tls !== undefined);
     this.port = this.#server.port ?? options.port;
     this.address = `${options.host.includes(":") ? `[${options.host}]` : options.host}:${this.port}`;
     this.#context.turns.add(this.#sockets);
     this.#context.turns.add(this.#context.groups);
     this.#context.turns.start();
-    this.#sweeper = setInterval(() => this.#context.tails.sweep(), SWEEP_MS);
+    this.#sweepers = [
+      setInterval(() => this.#context.tails.sweep(), SWEEP_MS),
+      setInterval(() => this.#access.sweep(), EXPIRY_MS),
+    ];
+  }
+
+  /** Tokens or permissions have changed: streams and sockets that are not allowed any more end. */
+  identifyAgain(): Promise<void> {
+    return this.#access.identifyAgain();
+  }
+
+  /**
+   * Takes new connections with another certificate; those that are open go on with theirs.
+   *
+   * @throws {EscError} When the port cannot be bound again: the old certificate stays.
+   */
+  replaceTls(tls: TlsListenerOptions): void {
+    if (this.#options.tls === undefined) return;
+    const old = this.#server;
+    this.#server = this.#listen(tls, this.port, true);
+    void old.stop(false);
+    this.#retired.push(old);
   }
 
   /** What other listeners of the main thread share with this one. */
@@ -88,34 +150,32 @@ export class HttpServer {
 
   /** Ends streams and WebSockets, closes everything. */
   async stop(): Promise<void> {
-    clearInterval(this.#sweeper);
+    for (const sweeper of this.#sweepers) clearInterval(sweeper);
     this.#sockets.close();
     this.#context.groups.close();
     await this.#context.turns.stop();
-    await this.#server.stop(true);
+    await Promise.all([this.#server, ...this.#retired].map((server) => server.stop(true)));
     this.#context.tails.close();
   }
 
-  #listen(options: HttpServerOptions): Server<SocketData> {
-    const { engine } = this.#context;
-    const routes = apiRoutes(this.#context, (request, subscription) => {
-      if (this.#sockets.isFull) return false;
-      return this.#server.upgrade(request, { data: { request: subscription } });
-    });
-    const app = buildApp(routes, (message) => engine.warn(message));
-    const isLocal = isLoopback(options.host);
+  #listen(tls: TlsListenerOptions | undefined, port: number, reusePort: boolean): Server<SocketData> {
+    const { host } = this.#options;
+    const isLocal = isLoopback(host);
     try {
       return Bun.serve<SocketData>({
-        hostname: options.host,
-        port: options.port,
+        hostname: host,
+        port,
+        reusePort,
+        ...(tls === undefined ? {} : { tls: runtimeTls(tls) }),
         idleTimeout: IDLE_SECONDS,
         maxRequestBodySize: RUNTIME_BODY_BYTES_MAX,
         fetch: async (request, server) => {
-          const response = refuseForeign(request, isLocal) ?? await app.fetch(request);
+          const response = refuseForeign(request, isLocal) ?? await this.#app.fetch(request, { server });
           if (response === UPGRADED) return undefined;
           const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
           if (isStream) server.timeout(request, 0);
-          response.headers.set("x-content-type-options", "nosniff");
+          for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.headers.set(name, value);
+          if (tls !== undefined) response.headers.set("strict-transport-security", STRICT_TRANSPORT);
           return response;
         },
         websocket: this.#sockets.handlers(),
@@ -124,11 +184,100 @@ export class HttpServer {
       const isTaken = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
       throw new EscError(
         isTaken ? "ADDRESS_IN_USE" : "USAGE",
-        `Cannot listen for HTTP on ${options.host}:${options.port}`,
+        `Cannot listen for HTTP on ${host}:${port}`,
         { cause: error, hint: "Choose another http.port, or stop the program that uses it" },
       );
     }
   }
+
+  /** The table as a router. */
+  #buildApp(): Hono<{ Bindings: Bindings }> {
+    const { engine } = this.#context;
+    const routes = apiRoutes(this.#context, (call, subscription) => this.#upgrade(call, subscription));
+    const app = new Hono<{ Bindings: Bindings }>();
+    for (const route of routes) {
+      app.on(route.method, patternOf(route.path), (context) => {
+        const params = context.req.param() as Record<string, string>;
+        return this.#handle(route, context.req.raw, params, context.env.server);
+      });
+    }
+    for (const path of new Set(routes.map((route) => route.path))) {
+      const methods = routes.filter((route) => route.path === path).map((route) => route.method);
+      const allow = methods.includes("GET") ? [...methods, "HEAD"] : methods;
+      app.all(
+        patternOf(path),
+        (context) =>
+          problem(405, `${context.req.method} is not possible here`, {
+            headers: { allow: allow.join(", ") },
+          }),
+      );
+    }
+    app.notFound((context) =>
+      problem(404, `There is nothing at ${context.req.path.slice(0, 200)}`, { code: "NOT_FOUND" })
+    );
+    app.onError((error) => answerError(error, engine));
+    return app;
+  }
+
+  /** One request whose route is known: who sends it, whether they may, and the answer. */
+  async #handle(
+    route: Route,
+    request: Request,
+    params: Record<string, string>,
+    server: Server<SocketData>,
+  ): Promise<Response> {
+    const url = new URL(request.url);
+    const admission = await this.#access.admit(route, request, url);
+    const response = admission.response ??
+      await this.#answer(route, { request, url, params, server }, admission);
+    this.#access.note(route, server.requestIP(request)?.address ?? "", admission, response.status);
+    return response;
+  }
+
+  async #answer(
+    route: Route,
+    call: Pick<ApiRequest, "request" | "url" | "params" | "server">,
+    { caller, token }: Extract<Admission, { caller: Caller }>,
+  ): Promise<Response> {
+    const isUnlimited = this.#options.door === undefined;
+    try {
+      return await route.handle({
+        ...call,
+        caller,
+        rate: isUnlimited ? undefined : this.#options.limits?.rateOf(caller),
+        watch: (end) => this.#access.watch({ token, caller, end }),
+      });
+    } catch (error) {
+      return answerError(error, this.#context.engine);
+    }
+  }
+
+  #upgrade(call: ApiRequest, subscription: SubscriptionRequest | undefined): boolean {
+    if (this.#sockets.isFull) return false;
+    const { caller, rate, watch } = call;
+    const data = { request: subscription, who: { caller, rate, watch } };
+    return call.server.upgrade(call.request, { data });
+  }
+}
+
+/** The server that a request came in by: there may be one with an older certificate. */
+interface Bindings {
+  readonly server: Server<SocketData>;
+}
+
+/** The runtime tells nobody whose certificate it was, so one that is only `optional` would be of no use. */
+function runtimeTls({ cert, key, ca, clientAuth }: TlsListenerOptions) {
+  const asks = clientAuth === "require" && ca !== null
+    ? { ca, requestCert: true, rejectUnauthorized: true }
+    : {};
+  return { cert, key, ...asks };
+}
+
+function answerError(error: unknown, engine: EngineView): Response {
+  if (!(error instanceof EscError)) {
+    engine.warn(`Defect while answering a request: ${error instanceof Error ? error.stack : error}`);
+  }
+  return problemOfError(error);
 }
 
 function openContext(engine: EngineView, maxBodyBytes: number): ApiContext {
@@ -169,36 +318,6 @@ function openContext(engine: EngineView, maxBodyBytes: number): ApiContext {
       warn: (message) => engine.warn(message),
     }),
   };
-}
-
-/** The table as a router. @param warn Is told of defects. */
-function buildApp(routes: readonly Route[], warn: (message: string) => void): Hono {
-  const app = new Hono();
-  for (const route of routes) {
-    app.on(route.method, patternOf(route.path), (context) =>
-      route.handle({
-        request: context.req.raw,
-        url: new URL(context.req.url),
-        params: context.req.param() as Record<string, string>,
-      }));
-  }
-  for (const path of new Set(routes.map((route) => route.path))) {
-    const methods = routes.filter((route) => route.path === path).map((route) => route.method);
-    const allow = methods.includes("GET") ? [...methods, "HEAD"] : methods;
-    app.all(
-      patternOf(path),
-      (context) =>
-        problem(405, `${context.req.method} is not possible here`, { headers: { allow: allow.join(", ") } }),
-    );
-  }
-  app.notFound((context) =>
-    problem(404, `There is nothing at ${context.req.path.slice(0, 200)}`, { code: "NOT_FOUND" })
-  );
-  app.onError((error) => {
-    if (!(error instanceof EscError)) warn(`Defect while answering a request: ${error.stack ?? error}`);
-    return problemOfError(error);
-  });
-  return app;
 }
 
 /** OpenAPI's `{name}` as the router writes it; the last parameter may hold slashes (topics do). */

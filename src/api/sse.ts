@@ -16,6 +16,7 @@ import {
 import { type EventView, openSubscription, type Subscription } from "../deliver/subscription.ts";
 import type { ShardInfo } from "../log/shard-state.ts";
 import type { ApiContext } from "./context.ts";
+import type { ApiCaller } from "./route.ts";
 import { jsonEvent } from "./event-json.ts";
 import type { Participant } from "./turns.ts";
 
@@ -27,10 +28,14 @@ const limits = { countMax: CHUNK_EVENTS, bytesMax: CHUNK_BYTES };
 const encoder = new TextEncoder();
 
 /** Opens the stream. @returns What is wrong with the request. */
-export function serveSse(context: ApiContext, request: SubscriptionRequest): Response | BadRequest {
+export function serveSse(
+  context: ApiContext,
+  request: SubscriptionRequest,
+  watch: ApiCaller["watch"],
+): Response | BadRequest {
   const subscription = openSubscription(request, { tails: context.tails, meters: context.meters });
   if (subscription instanceof BadRequest) return subscription;
-  const stream = new SseStream(context, subscription);
+  const stream = new SseStream(context, subscription, watch);
   return new Response(stream.readable, {
     headers: {
       "content-type": "text/event-stream; charset=utf-8",
@@ -53,10 +58,12 @@ class SseStream implements Participant {
   /** Settles the pending `pull()`: the stream wants another chunk. */
   #pulled: (() => void) | undefined;
   #heartbeat: ReturnType<typeof setTimeout> | undefined;
+  readonly #unwatch: () => void;
   #isClosed = false;
 
-  constructor(context: ApiContext, subscription: Subscription) {
+  constructor(context: ApiContext, subscription: Subscription, watch: ApiCaller["watch"]) {
     this.#context = context;
+    this.#unwatch = watch(() => this.#end());
     this.#subscription = subscription;
     this.#positions = subscription.positions();
     context.turns.countSubscriptions(1);
@@ -123,9 +130,17 @@ class SseStream implements Participant {
     return `id: ${encodeEventId(this.#positions)}\ndata: ${JSON.stringify(jsonEvent(event))}\n\n`;
   }
 
+  /** The client is not welcome any more. */
+  #end(): void {
+    if (this.#isClosed) return;
+    this.#controller?.close();
+    this.#close();
+  }
+
   #close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#unwatch();
     this.#settle();
     this.#context.turns.countSubscriptions(-1);
   }

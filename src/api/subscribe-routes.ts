@@ -1,5 +1,6 @@
 /** Subscribing by HTTP: server-sent events, or a WebSocket when the client asks for an upgrade. */
 import { BadRequest, type From, type SubscriptionRequest } from "../deliver/request.ts";
+import { forbidden } from "./access.ts";
 import type { ApiContext } from "./context.ts";
 import { problem, problemOf } from "./problem.ts";
 import { type ApiRequest, checkQuery, type Route } from "./route.ts";
@@ -7,7 +8,7 @@ import { subscribeQuery, timeSchema } from "./schemas.ts";
 import { decodeEventId, serveSse } from "./sse.ts";
 
 /** Makes a WebSocket of a request. @returns `false` when it cannot be upgraded. */
-export type Upgrade = (request: Request, subscription: SubscriptionRequest | undefined) => boolean;
+export type Upgrade = (call: ApiRequest, subscription: SubscriptionRequest | undefined) => boolean;
 
 /** Id of the subscription that a request's query makes. */
 const QUERY_ID = "query";
@@ -44,11 +45,15 @@ function subscribe(context: ApiContext, upgrade: Upgrade, call: ApiRequest): Res
     from,
     ...(lanes === undefined ? {} : { lanes: lanes.split(",") }),
   };
+  const uncovered = topics === undefined && isUpgrade
+    ? undefined
+    : call.caller.uncovered("subscribe", request.topics);
+  if (uncovered !== undefined) return forbidden("subscribe to", uncovered);
   if (isUpgrade) {
-    if (upgrade(call.request, topics === undefined ? undefined : request)) return UPGRADED;
+    if (upgrade(call, topics === undefined ? undefined : request)) return UPGRADED;
     return problem(400, "The WebSocket handshake is not complete");
   }
-  const response = serveSse(context, request);
+  const response = serveSse(context, request, call.watch);
   return response instanceof BadRequest ? problemOf("USAGE", response.message) : response;
 }
 

@@ -13,14 +13,18 @@ import type { ServerWebSocket } from "bun";
 import { BadRequest, readConfirm, readSubscription, type SubscriptionRequest } from "../deliver/request.ts";
 import type { EventView } from "../deliver/subscription.ts";
 import type { Subscriptions } from "../deliver/subscriptions.ts";
+import type { Caller } from "../auth/caller.ts";
+import type { RateLimit } from "../auth/rate.ts";
 import type { ErrorCode } from "../errors.ts";
+import { LISTENERS } from "../event/frame.ts";
 import type { SessionSocket } from "../ingest/session-context.ts";
 import { Session } from "../ingest/session.ts";
 import { parseJson } from "./body.ts";
 import { jsonEvent } from "./event-json.ts";
 import { groupEvent } from "./group-event.ts";
 import { Memberships } from "./memberships.ts";
-import { resultOf, submissionOf } from "./publish-routes.ts";
+import { resultOf, submissionOf, withheld } from "./publish-routes.ts";
+import type { ApiCaller } from "./route.ts";
 import { acksQuery } from "./schemas.ts";
 import type { WebSockets } from "./websockets.ts";
 
@@ -36,6 +40,7 @@ const TURN_LIMITS = { countMax: 256, bytesMax: 256 * 1024 };
 export interface SocketData {
   /** Made by the request's query. */
   readonly request: SubscriptionRequest | undefined;
+  readonly who: ApiCaller;
   client?: WebSocketClient;
 }
 
@@ -46,10 +51,18 @@ export class WebSocketClient {
   #memberships: Memberships | undefined;
   #session: Session | undefined;
   #pausedBytes = -1;
+  readonly #caller: Caller;
+  readonly #rate: RateLimit | undefined;
+  readonly #unwatch: () => void;
 
   constructor(sockets: WebSockets, socket: ServerWebSocket<SocketData>) {
     this.#sockets = sockets;
     this.#socket = socket;
+    const { caller, rate, watch } = socket.data.who;
+    this.#caller = caller;
+    this.#rate = rate;
+    // 1008: the connection breaks a policy (RFC 6455).
+    this.#unwatch = watch((reason) => socket.close(1008, reason));
   }
 
   /** Opens a subscription whose events come as JSON. */
@@ -121,6 +134,7 @@ export class WebSocketClient {
   }
 
   closed(): void {
+    this.#unwatch();
     this.#subscriptions?.close();
     this.#memberships?.close();
     this.#session?.socketClosed();
@@ -142,13 +156,24 @@ export class WebSocketClient {
   #subscribeBy(fields: Record<string, unknown>): void {
     if (fields["group"] !== undefined) return this.#joinBy(fields);
     const request = readSubscription(fields);
-    if (request instanceof BadRequest) this.#refuse(request, { id: fields["id"] });
-    else this.subscribe(request);
+    if (request instanceof BadRequest) return this.#refuse(request, { id: fields["id"] });
+    if (this.#mayReceive(request.topics, request.id)) this.subscribe(request);
+  }
+
+  /** Whether the caller may receive all that the patterns match; if not, it is told so. */
+  #mayReceive(topics: readonly string[], id: unknown): boolean {
+    const uncovered = this.#caller.uncovered("subscribe", topics);
+    if (uncovered === undefined) return true;
+    this.#error("FORBIDDEN", `No permission to subscribe to "${uncovered.slice(0, 255)}"`, { id });
+    return false;
   }
 
   /** Becomes a member of a consumer group. */
   #joinBy({ type: _, ...fields }: Record<string, unknown>): void {
     const { context } = this.#sockets;
+    const { id: joinId, topics = [">"] } = fields;
+    const patterns = Array.isArray(topics) ? topics.filter((topic) => typeof topic === "string") : [];
+    if (!this.#mayReceive(patterns, joinId)) return;
     this.#memberships ??= new Memberships(context.groups, {
       hasRoom: () => this.#socket.getBufferedAmount() <= BUFFER_BYTES_SOFT,
       deliver: (subscription, entry) => {
@@ -185,8 +210,15 @@ export class WebSocketClient {
     const place = ref === undefined ? {} : { ref };
     const acks = acksQuery.safeParse(wanted === undefined ? {} : { acks: wanted });
     if (!acks.success) return this.#error("USAGE", "acks is not none, accepted or durable", place);
-    const { publisher } = this.#sockets.context;
-    const [outcome] = await publisher.publish([submissionOf(event)], acks.data.acks, "ws");
+    const { publisher, meters, engine } = this.#sockets.context;
+    const waitMs = this.#rate?.waitMs(meters.nowUs()) ?? 0;
+    if (waitMs > 0) {
+      engine.source.countRejected(LISTENERS.indexOf("ws"), "rate_limited", 1);
+      return this.#error("RATE_LIMITED", `Too many events: wait ${Math.ceil(waitMs)} ms`, place);
+    }
+    const submission = submissionOf(event);
+    this.#rate?.take(meters.nowUs(), 1, "payload" in submission ? Buffer.byteLength(submission.payload) : 0);
+    const [outcome] = await publisher.publish(withheld(this.#caller, [submission]), acks.data.acks, "ws");
     if (outcome === undefined) return;
     if (outcome.ok) this.#send({ type: "published", ...place, ...resultOf(outcome) });
     else this.#error(outcome.code, outcome.message, place);
@@ -221,11 +253,14 @@ export class WebSocketClient {
       this.#socket.close(1013, "Too many connections");
       return undefined;
     }
-    return new Session(
+    const session = new Session(
       context,
       this.#sessionSocket(),
       (sink) => context.source.openConnection("ws", "none", sink),
     );
+    // The request that opened the socket has said who it is.
+    if (context.auth !== undefined) session.admit(this.#caller);
+    return session;
   }
 
   /** The socket as a session sees it. A message always holds whole frames: it is sent whole or not at all. */

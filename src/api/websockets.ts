@@ -5,7 +5,8 @@ import { eventsTargetBytesMin } from "../deliver/events-frame.ts";
 import type { BadRequest } from "../deliver/request.ts";
 import { Subscriptions } from "../deliver/subscriptions.ts";
 import { FrameScanner } from "../event/scan.ts";
-import type { SessionContext } from "../ingest/session-context.ts";
+import type { SessionContext, SessionLimits } from "../ingest/session-context.ts";
+import type { Session } from "../ingest/session.ts";
 import type { ApiContext } from "./context.ts";
 import type { Participant } from "./turns.ts";
 import { BUFFER_BYTES_MAX, type SocketData, WebSocketClient } from "./websocket.ts";
@@ -17,11 +18,17 @@ export class WebSockets implements Participant {
   readonly session: SessionContext;
   readonly #clients = new Set<WebSocketClient>();
 
-  constructor(context: ApiContext) {
+  /** @param isGuarded Whether clients must say who they are; the request that opens the socket has said it. */
+  constructor(
+    context: ApiContext,
+    { isGuarded, limits }: { readonly isGuarded: boolean; readonly limits: SessionLimits | undefined },
+  ) {
     this.context = context;
     const { engine, turns, meters } = context;
     this.session = {
       source: engine.source,
+      auth: isGuarded ? { identify: admitAgain } : undefined,
+      limits,
       scanner: new FrameScanner(engine.maxFrameBytes),
       maxFrameBytes: engine.maxFrameBytes,
       serverVersion: engine.version,
@@ -104,4 +111,13 @@ export class WebSockets implements Participant {
   close(): void {
     for (const client of this.#clients) client.end();
   }
+}
+
+/** A HELLO's token changes nothing here: the socket belongs to who opened it. */
+function admitAgain(session: Session): void {
+  const { caller } = session;
+  queueMicrotask(() => {
+    if (caller === undefined) session.deny("The socket was opened by nobody");
+    else session.admit(caller);
+  });
 }

@@ -1,12 +1,9 @@
 /**
  * An ingest thread's way to the authenticator, which lives on the main thread: questions go out as messages,
  * answers come back to the session that waits for them.
- *
- * Callers are kept by what they may do, so that a thousand connections with one token share their compiled
- * patterns.
  */
 import type { AuthVerdict, Credentials } from "../auth/authenticator.ts";
-import { Caller, type Identity } from "../auth/caller.ts";
+import { Callers } from "../auth/callers.ts";
 import type { SessionAuth } from "./session-context.ts";
 import type { Session } from "./session.ts";
 
@@ -24,12 +21,10 @@ export interface IdentifiedMessage {
   readonly verdict: AuthVerdict;
 }
 
-const CALLERS_MAX = 1024;
-
 export class Doorkeeper implements SessionAuth {
   readonly #post: (message: IdentifyMessage) => void;
   readonly #waiting = new Map<number, Session>();
-  readonly #callers = new Map<string, Caller>();
+  readonly #callers = new Callers();
   #asked = 0;
 
   constructor(post: (message: IdentifyMessage) => void) {
@@ -46,17 +41,7 @@ export class Doorkeeper implements SessionAuth {
     const session = this.#waiting.get(question);
     this.#waiting.delete(question);
     if (session === undefined) return;
-    if (verdict.problem === undefined) session.admit(this.#callerOf(verdict.identity));
+    if (verdict.problem === undefined) session.admit(this.#callers.of(verdict.identity));
     else session.deny(verdict.problem);
-  }
-
-  #callerOf(identity: Identity): Caller {
-    const key = JSON.stringify(identity);
-    let caller = this.#callers.get(key);
-    if (caller === undefined) {
-      if (this.#callers.size >= CALLERS_MAX) this.#callers.clear();
-      this.#callers.set(key, caller = new Caller(identity));
-    }
-    return caller;
   }
 }

@@ -49,6 +49,7 @@ ${yaml}`;
       return Promise.resolve({ applied: ["topics"], needsRestart: [] });
     },
     warn: (message) => void logged.push(message),
+    setLogLevel: (level) => void asked.push(`log level ${level}`),
   });
   const maxBodyBytes = options.maxBodyBytes ?? 1 << 20;
   const http = await HttpServer.start(view, { host: "127.0.0.1", port: 0, maxBodyBytes });
