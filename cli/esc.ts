@@ -21,6 +21,7 @@ import { Command, CommanderError } from "commander";
 import process from "node:process";
 import type { CommandContext } from "./command.ts";
 import { Output } from "./output.ts";
+import { addAccessOptions, useAccessOptions } from "./server-access.ts";
 
 interface CommandEntry {
   readonly summary: string;
@@ -48,6 +49,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: () => import("./consumers.ts"),
   },
   dlq: { summary: "look at dead letters, requeue or purge them", load: () => import("./dlq.ts") },
+  token: { summary: "make tokens for servers with auth", load: () => import("./token.ts") },
   log: { summary: "check and repair the files of the log", load: () => import("./log.ts") },
   backup: { summary: "copy the data directory while the server works", load: () => import("./backup.ts") },
   restore: { summary: "make a data directory from a backup", load: () => import("./restore.ts") },
@@ -103,7 +105,9 @@ function createProgram(output: Output): Command {
       "\nExit status: 0 ok, 1 failed, 2 usage, 69 server unreachable, 78 bad configuration.",
     )
     .exitOverride();
+  addAccessOptions(program);
   program.hook("preAction", () => {
+    useAccessOptions(program.opts(), process.env);
     if (program.opts<{ json?: boolean }>().json === true) output.useJson();
   });
   return program;

@@ -1,10 +1,11 @@
 /** Where `esc send` sends to: a TCP connection that answers, or UDP datagrams that do not. */
 import { Client, type ClientOptions } from "../src/client/client.ts";
 import { DATAGRAM_BYTES_MAX, DatagramSender } from "../src/client/datagrams.ts";
-import { type Address, dialTcp } from "../src/client/tcp.ts";
+import type { Address } from "../src/client/tcp.ts";
 import { FRAME_PREFIX_BYTES, MAX_FRAME_BYTES_DEFAULT } from "../src/event/frame.ts";
 import { encodeFrame, eventProblem, type OutgoingEvent } from "../src/event/encode.ts";
 import { EscError } from "../src/errors.ts";
+import { dialServer, serverAccess } from "./server-access.ts";
 
 /** Takes events and gives an account of them at the end. */
 export interface SendTarget {
@@ -27,7 +28,7 @@ export async function openTcpTarget(
   address: Address,
   options: Omit<ClientOptions, "dial">,
 ): Promise<SendTarget> {
-  const client = await Client.connect({ ...options, dial: dialTcp(address) });
+  const client = await Client.connect({ ...options, dial: dialServer(address), token: serverAccess().token });
   const { publisher } = client;
   return {
     bodyBytesMax: client.welcome?.max_frame_bytes ?? MAX_FRAME_BYTES_DEFAULT,

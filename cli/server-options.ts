@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { unreachable } from "../src/client/tcp.ts";
 import { EscError } from "../src/errors.ts";
 import { wholeNumber } from "./command.ts";
+import { serverAccess } from "./server-access.ts";
 
 export const HOST_DEFAULT = "127.0.0.1";
 export const TCP_PORT_DEFAULT = 9000;
@@ -50,8 +51,11 @@ export async function requestJson(
   const host = options.host.includes(":") ? `[${options.host}]` : options.host;
   let response: Response;
   try {
-    response = await fetch(`http://${host}:${options.httpPort}${path}`, {
+    const { token, tls } = serverAccess();
+    response = await fetch(`${tls === undefined ? "http" : "https"}://${host}:${options.httpPort}${path}`, {
       method,
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+      ...(tls === undefined ? {} : { tls }),
       signal: AbortSignal.timeout(HTTP_MS_MAX),
     });
   } catch (cause) {
@@ -61,7 +65,13 @@ export async function requestJson(
     throw unreachable({ host: options.host, port: options.httpPort }, cause, "--host and --http-port");
   }
   if (!response.ok) {
-    throw new EscError("INTERNAL", `${method} ${path} failed: ${await problemOf(response)}`);
+    const code = response.status === 401
+      ? "UNAUTHORIZED"
+      : response.status === 403
+      ? "FORBIDDEN"
+      : "INTERNAL";
+    const hint = code === "UNAUTHORIZED" ? { hint: "Give a token by --token or ESC_TOKEN" } : {};
+    throw new EscError(code, `${method} ${path} failed: ${await problemOf(response)}`, hint);
   }
   return await response.json();
 }

@@ -4,7 +4,6 @@ import { Client } from "../src/client/client.ts";
 import { refusalError } from "../src/client/connection.ts";
 import type { EventCursor } from "../src/client/events.ts";
 import type { StartAt, Subscription } from "../src/client/subscription.ts";
-import { dialTcp } from "../src/client/tcp.ts";
 import { EscError } from "../src/errors.ts";
 import { topicLength, topicStart } from "../src/event/ext.ts";
 import { compilePatterns, patternProblem, type TopicMatcher } from "../src/event/topic.ts";
@@ -13,6 +12,7 @@ import { EVENT_FORMATS, type EventFormat, EventPrinter } from "./event-printer.t
 import { findLogEnd, type LogEnd, noteConfirmed } from "./log-end.ts";
 import type { Output } from "./output.ts";
 import { addAddressOptions, addHttpPortOption, TCP_PORT_DEFAULT } from "./server-options.ts";
+import { dialServer, serverAccess } from "./server-access.ts";
 import { parseStartAt } from "./start-at.ts";
 
 interface TailOptions {
@@ -96,7 +96,8 @@ async function tail(
   const { output } = context;
   const refused = Promise.withResolvers<EscError>();
   const client = await Client.connect({
-    dial: dialTcp({ host, port }),
+    dial: dialServer({ host, port }),
+    token: serverAccess().token,
     acks: "none",
     producer: "esc tail",
     onRefused: (refusal) => refused.resolve(refusalError(refusal)),

@@ -1,6 +1,7 @@
 /** The sending part of a stress run: all clients at once, in one thread. */
 import type { Refusal } from "../../src/client/connection.ts";
-import { type Address, dialTcp } from "../../src/client/tcp.ts";
+import type { Address } from "../../src/client/tcp.ts";
+import { dialServer, serverAccess } from "../server-access.ts";
 import type { EscError } from "../../src/errors.ts";
 import type { AcksName } from "../../src/event/run.ts";
 import { Histogram } from "../../src/metrics/histogram.ts";
@@ -48,7 +49,8 @@ export async function runTcpLoad(options: LoadOptions): Promise<LoadResult> {
   const shared = numbers ? undefined : new FrameBlock(plan, 0);
   const producers = Array.from({ length: plan.clients }, (_, client) =>
     new StressProducer({
-      dial: dialTcp(options.address),
+      dial: dialServer(options.address),
+      token: serverAccess().token,
       events: plan.events,
       acks,
       inFlightMax,

@@ -1,6 +1,7 @@
 /** Reads everything of a stress run back from the server's log. */
 import { Client } from "../../src/client/client.ts";
-import { type Address, dialTcp } from "../../src/client/tcp.ts";
+import type { Address } from "../../src/client/tcp.ts";
+import { dialServer, serverAccess } from "../server-access.ts";
 import { LogEnd } from "../log-end.ts";
 import { readStats, type ShardRange } from "../shard-ranges.ts";
 import type { Verifier } from "./verifier.ts";
@@ -34,7 +35,8 @@ export async function readBack(verifier: Verifier, options: ReadBackOptions): Pr
   const offsets = Object.fromEntries([...before].map(([shard, { next }]) => [shard, next]));
 
   const client = await Client.connect({
-    dial: dialTcp(address),
+    dial: dialServer(address),
+    token: serverAccess().token,
     acks: "none",
     producer: "esc stress --verify",
   });
