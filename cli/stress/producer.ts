@@ -17,6 +17,7 @@ export interface ProducerOptions {
   readonly dial: Dial;
   readonly events: number;
   readonly acks: AcksName;
+  readonly token: string | undefined;
   readonly inFlightMax: number;
   /** Events a second of this client; `Infinity` for as fast as it goes. */
   readonly rate: number;
@@ -69,8 +70,8 @@ export class StressProducer {
    * @throws {EscError} As `Connection.open()`; `USAGE` when the events are too large for the server.
    */
   async open(): Promise<void> {
-    const { dial, acks, block } = this.#options;
-    const hello = { acks, producer: "esc stress" };
+    const { dial, acks, token, block } = this.#options;
+    const hello = { acks, producer: "esc stress", ...(token === undefined ? {} : { token }) };
     this.#connection = await Connection.open(dial, hello, this.#connectionEvents());
     const { max_frame_bytes: bodyBytesMax } = this.#connection.welcome;
     if (block.bodyBytesMax > bodyBytesMax) {

@@ -1,5 +1,6 @@
 /** The client's transport over TCP, by Bun's sockets. */
 import type { Socket } from "bun";
+import { isIP } from "node:net";
 import { checkServerIdentity } from "node:tls";
 import { EscError } from "../errors.ts";
 import type { Dial, Transport, TransportEvents } from "./transport.ts";
@@ -82,7 +83,7 @@ async function open({ host, port, tls }: Address, events: TransportEvents): Prom
     hostname: host,
     port,
     // Verified below: the runtime lets a handshake pass and closes later.
-    ...(tls === undefined ? {} : { tls: { ...tls, serverName: host } }),
+    ...(tls === undefined ? {} : { tls: isIP(host) === 0 ? { ...tls, serverName: host } : { ...tls } }),
     socket: {
       binaryType: "uint8array",
       open(opened) {
