@@ -9,8 +9,8 @@ interface AccessFlags {
   readonly token?: string;
   readonly tls?: boolean;
   readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
+  readonly clientCert?: string;
+  readonly clientKey?: string;
 }
 
 export interface ServerAccess {
@@ -27,8 +27,8 @@ export function addAccessOptions(program: Command): void {
     .option("--token <token>", "token for a server with auth (default: ESC_TOKEN)")
     .option("--tls", "speak TLS with the server")
     .option("--ca <file>", "certificates that the server's must come from, PEM; implies --tls")
-    .option("--cert <file>", "client certificate to show, PEM; implies --tls")
-    .option("--key <file>", "its private key, PEM");
+    .option("--client-cert <file>", "client certificate to show, PEM; implies --tls")
+    .option("--client-key <file>", "its private key, PEM");
 }
 
 /** Takes what was given. Call before any command runs. @throws {EscError} `USAGE` for files that cannot be read. */
@@ -36,9 +36,9 @@ export function useAccessOptions(
   flags: AccessFlags,
   env: Readonly<Record<string, string | undefined>>,
 ): void {
-  const { ca, cert, key } = flags;
+  const { ca, clientCert: cert, clientKey: key } = flags;
   if ((cert === undefined) !== (key === undefined)) {
-    throw new EscError("USAGE", "--cert and --key belong together");
+    throw new EscError("USAGE", "--client-cert and --client-key belong together");
   }
   const isTls = flags.tls === true || ca !== undefined || cert !== undefined;
   access = {
@@ -46,8 +46,8 @@ export function useAccessOptions(
     tls: isTls
       ? {
         ...(ca === undefined ? {} : { ca: read("--ca", ca) }),
-        ...(cert === undefined ? {} : { cert: read("--cert", cert) }),
-        ...(key === undefined ? {} : { key: read("--key", key) }),
+        ...(cert === undefined ? {} : { cert: read("--client-cert", cert) }),
+        ...(key === undefined ? {} : { key: read("--client-key", key) }),
       }
       : undefined,
   };
