@@ -43,7 +43,9 @@ export interface Stay {
 /** A caller, or the response that refuses it. */
 export type Admission =
   | { readonly caller: Caller; readonly token: string | undefined; readonly response?: never }
-  | { readonly response: Response };
+  | { readonly response: Response; readonly who: string };
+
+const UNKNOWN = "unknown";
 
 export class Access {
   readonly #options: AccessOptions;
@@ -68,16 +70,17 @@ export class Access {
     const verdict = await door.authenticate(token === undefined ? {} : { token });
     if (verdict.identity === undefined) {
       count(this.#options.counters, SOURCE_AUTH_FAILURES, 1);
-      return { response: unauthorized(verdict.problem, token !== undefined) };
+      return { response: unauthorized(verdict.problem, token !== undefined), who: UNKNOWN };
     }
     const caller = this.#callers.of(verdict.identity);
-    return has(caller, need) ? { caller, token } : { response: insufficient(caller, need) };
+    if (has(caller, need)) return { caller, token };
+    return { response: insufficient(caller, need), who: caller.name };
   }
 
   /** Notes what an administrator did, or tried. Looking at things is no action. */
   note(route: Route, address: string, admission: Admission, status: number): void {
     if (needOf(route) !== "admin" || (route.method === "GET" && status < 400)) return;
-    const who = admission.response === undefined ? admission.caller.name : "unknown";
+    const who = admission.response === undefined ? admission.caller.name : admission.who;
     this.#options.audit({ who, action: `${route.method} ${route.path}`, status, address });
   }
 
