@@ -87,7 +87,7 @@ export function storeAccess(
   warn: (message: string) => void,
 ): StoreAccess | undefined {
   const { sink } = memory;
-  if (sink === undefined) return undefined;
+  if (sink === undefined && memory.processor === undefined) return undefined;
   const { redis, keyPrefix, ttlMs, maxKeys, maxBytes } = config.cache;
   return new StoreAccess({
     backend: backendOf(config.store, { root: config.data.dir }),
@@ -98,12 +98,14 @@ export function storeAccess(
       bytesMax: maxBytes,
       ...(redis === null ? {} : { redisUrl: redis }),
     },
-    sink: {
-      counters: sink.counters,
-      latencies: sink.latencies,
-      shards: memory.shards.flatMap(({ info, lane }) => lane === undefined ? [] : [info]),
-      consumer: SINK_CONSUMER,
-    },
+    ...(sink === undefined ? {} : {
+      sink: {
+        counters: sink.counters,
+        latencies: sink.latencies,
+        shards: memory.shards.flatMap(({ info, lane }) => lane === undefined ? [] : [info]),
+        consumer: SINK_CONSUMER,
+      },
+    }),
     open: openReader,
     warn,
   });

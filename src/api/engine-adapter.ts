@@ -4,6 +4,7 @@
 import { TopicRegistry } from "../dispatch/topic-registry.ts";
 import { PRESSURE_CRITICAL } from "../dispatch/pressure.ts";
 import { DEAD_LETTER_LANE } from "../engine-memory.ts";
+import type { EngineMemory, ShardMemory } from "../engine-memory.ts";
 import { storeAccess } from "../engine-store.ts";
 import type { Engine } from "../engine.ts";
 import { openCounters } from "../metrics/counters.ts";
@@ -72,13 +73,17 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
     shards: memory.shards.map((shard) => shard.info),
     meters: {
       sources: memory.sources,
-      deadLetters: [memory.deadLetterCounters],
+      deadLetters: [
+        memory.deadLetterCounters,
+        ...(memory.processor === undefined ? [] : [memory.processor.deadLetterCounters]),
+      ],
       shards: memory.shards.map((shard) => ({
         info: shard.info,
         queue: shard.ring,
         dispatch: shard.dispatchCounters,
         lane: shard.laneCounters,
         latencies: shard.latencies,
+        ...processorMeters(memory, shard),
       })),
     },
     source: engine.source,
@@ -86,6 +91,7 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
     doorbell: new Doorbell(memory.main.doorbell),
     control: new ThreadControl(memory.main.control),
     consumers: engine.consumers,
+    alerts: engine.alerts,
     store: storeAccess(config, memory, parts.warn),
     market: engine.market,
     pipeline: () => ({ state: engine.state, health: health() }),
@@ -101,6 +107,13 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
     warn: parts.warn,
     setLogLevel: parts.setLogLevel,
   };
+}
+
+/** Where a processor counts what was processed; the dead-letter lane has none. */
+function processorMeters({ processor }: EngineMemory, { info, lane }: ShardMemory) {
+  const latencies = processor?.shardLatencies[info.index];
+  if (processor === undefined || lane === undefined || latencies === undefined) return {};
+  return { processor: { processed: processor.processed, latencies } };
 }
 
 function threadOf(engine: Engine, thread: number): SharedArrayBuffer {

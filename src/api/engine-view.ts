@@ -5,6 +5,7 @@
  */
 import type { ConsumerStore } from "../deliver/consumer.ts";
 import type { Source } from "../ingest/source.ts";
+import type { AlertBoard } from "../process/alerts/board.ts";
 import type { ShardInfo } from "../log/shard-state.ts";
 import type { PipelineState } from "../metrics/expose.ts";
 import type { Meters } from "../metrics/snapshot.ts";
@@ -52,6 +53,7 @@ export interface EngineView {
   readonly control: ThreadControl;
 
   readonly consumers: ConsumerStore;
+  readonly alerts: AlertBoard;
   /** Present when topics are stored. */
   readonly store?: StoreAccess | undefined;
   /** Present when feeds are configured. Answers JSON; `undefined`: no such thing; `busy`: not in time. */

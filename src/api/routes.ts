@@ -1,5 +1,6 @@
 /** The one table of all routes. */
 import { adminRoutes } from "./admin-routes.ts";
+import { alertRoutes } from "./alert-routes.ts";
 import type { ApiContext } from "./context.ts";
 import { consumerRoutes } from "./consumer-routes.ts";
 import { dlqRoutes } from "./dlq-routes.ts";
@@ -24,6 +25,7 @@ export function apiRoutes(context: ApiContext, upgrade: Upgrade): readonly Route
     ...consumerRoutes(context),
     ...dlqRoutes(context),
     ...storeRoutes(context),
+    ...alertRoutes(context),
     ...marketRoutes(context),
     ...adminRoutes(context),
   ];

@@ -57,6 +57,7 @@ export function readMetrics(engine: EngineView, ledger: Ledger): string {
     pipelineState: engine.pipeline().state,
     version: engine.version,
     usage: readProcessUsage(engine.threadNames()),
+    alerts: engine.alerts.totals.values(),
   });
   const more = new Exposition();
   more.family(

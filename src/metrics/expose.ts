@@ -13,6 +13,14 @@ export interface ExposeOptions {
   readonly pipelineState: PipelineState;
   readonly version: string;
   readonly usage: ProcessUsage;
+  /** Alerts raised since start. */
+  readonly alerts: Iterable<AlertCount>;
+}
+
+export interface AlertCount {
+  readonly rule: string;
+  readonly severity: string;
+  readonly count: number;
 }
 
 /** The whole page. */
@@ -23,8 +31,8 @@ export function exposeMetrics(snapshot: Snapshot, options: ExposeOptions): strin
   exposeLogs(page, snapshot.dlq ? [...snapshot.lanes, snapshot.dlq] : snapshot.lanes);
   page.family("esc_pipeline_state", "gauge", `State of the pipeline: ${numbered(PIPELINE_STATES)}`)
     .sample(PIPELINE_STATES.indexOf(options.pipelineState));
-  // Samples come with the rule engine: the name is there from the start, for those who write dashboards.
   page.family("esc_alerts_total", "counter", "Alerts raised");
+  for (const { rule, severity, count } of options.alerts) page.sample(count, { rule, severity });
   page.family("esc_build_info", "gauge", "Version of esc").sample(1, { version: options.version });
   exposeUsage(page, options.usage);
   return page.toString();

@@ -71,6 +71,16 @@ export interface ShardMeters {
   /** Written by the lane worker. */
   readonly lane: SharedArrayBuffer;
   readonly latencies: SharedArrayBuffer;
+  /** Where a processor has taken the counting of processed events over. */
+  readonly processor?: ProcessorMeters;
+}
+
+/** What a processor counts of one shard. */
+export interface ProcessorMeters {
+  /** One double a shard, by the shard's index: events processed since start. */
+  readonly processed: SharedArrayBuffer;
+  /** Block of shard latencies of which only `SHARD_PROCESS` is used. */
+  readonly latencies: SharedArrayBuffer;
 }
 
 /** Everything there is to read. */
@@ -188,7 +198,10 @@ function addShard(lane: LaneSnapshot, shard: ShardMeters, sources: readonly Sour
   const work = openCounters(shard.lane);
   const dispatch = openCounters(shard.dispatch);
   const at = (counters: Float64Array, index: number) => counters[index] as number;
-  lane.processed += at(work, LANE_PROCESSED);
+  const { processor } = shard;
+  lane.processed += processor === undefined
+    ? at(work, LANE_PROCESSED)
+    : at(openCounters(processor.processed), shard.info.index);
   lane.durable += at(work, LANE_DURABLE);
   lane.accepted += at(work, LANE_ACCEPTED);
   lane.duplicates += at(work, LANE_DUPLICATES);
@@ -219,7 +232,7 @@ function addShard(lane: LaneSnapshot, shard: ShardMeters, sources: readonly Sour
   });
   lane.latencies.queue.add(new Histogram(shard.latencies, SHARD_QUEUE));
   lane.latencies.append.add(new Histogram(shard.latencies, SHARD_APPEND));
-  lane.latencies.process.add(new Histogram(shard.latencies, SHARD_PROCESS));
+  lane.latencies.process.add(new Histogram(processor?.latencies ?? shard.latencies, SHARD_PROCESS));
   lane.fsync.add(new Histogram(shard.latencies, SHARD_FSYNC));
   for (const source of sources) {
     lane.ack.add(openSourceLatency(source.latencies, shard.info.index, SOURCE_ACK));

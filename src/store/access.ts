@@ -37,16 +37,18 @@ export interface CacheSettings {
   readonly bytesMax: number;
 }
 
+export interface SinkMeters {
+  readonly counters: SharedArrayBuffer;
+  readonly latencies: SharedArrayBuffer;
+  readonly shards: readonly ShardInfo[];
+  readonly consumer: string;
+}
+
 export interface StoreAccessOptions {
   readonly backend: StoreOptions["backend"];
   readonly cache: CacheSettings;
-  /** The sink's memory, and the logs it reads in the order of its counters. */
-  readonly sink: {
-    readonly counters: SharedArrayBuffer;
-    readonly latencies: SharedArrayBuffer;
-    readonly shards: readonly ShardInfo[];
-    readonly consumer: string;
-  };
+  /** The sink's memory, and the logs it reads in the order of its counters; absent where only results are stored. */
+  readonly sink?: SinkMeters;
   readonly open: (backend: StoreOptions["backend"]) => Promise<StoreReader>;
   readonly warn: (message: string) => void;
 }
@@ -83,7 +85,7 @@ export class StoreAccess {
 
   /** Writes the store's families of metrics. */
   expose(page: Exposition): void {
-    this.#exposeSink(page);
+    if (this.#options.sink !== undefined) exposeSink(page, this.#options.sink);
     exposeReader(page, this.#opened);
     const { cache } = this;
     const asked = page.family("esc_cache_requests_total", "counter", "Questions to the cache");
@@ -115,30 +117,29 @@ export class StoreAccess {
     this.#reader = undefined;
     await reader?.then((opened) => opened.close(), () => {});
   }
+}
 
-  #exposeSink(page: Exposition): void {
-    const { counters, latencies, shards, consumer } = this.#options.sink;
-    const values = openCounters(counters);
-    const at = (index: number) => values[index] ?? 0;
-    const counter = (name: string, help: string, index: number) =>
-      page.family(name, "counter", help).sample(at(index), { consumer });
-    counter("esc_sink_commits_total", "Transactions committed to the store", SINK_COMMITS);
-    counter("esc_sink_events_total", "Events stored", SINK_EVENTS);
-    counter("esc_sink_errors_total", "Commits or connections that failed", SINK_ERRORS);
-    counter("esc_sink_conflicts_total", "Commits that found another consumer of this name", SINK_CONFLICTS);
-    counter("esc_sink_skipped_total", "Events gone from the log before they were stored", SINK_SKIPPED);
-    counter("esc_sink_dropped_values_total", "Last values that Redis did not take", SINK_DROPPED_VALUES);
-    page.family("esc_sink_connected", "gauge", "1 while the store is reached").sample(at(SINK_CONNECTED), {
-      consumer,
-    });
-    page.family("esc_sink_lag_events", "gauge", "Visible events that are not stored");
-    for (const [index, { lane, shard, state }] of shards.entries()) {
-      const lag = new ShardState(state).visibleOffset - at(SINK_STORED + index);
-      page.sample(Math.max(0, lag), { consumer, lane, shard });
-    }
-    page.family("esc_sink_commit_seconds", "histogram", "Duration of one commit")
-      .histogram(new Histogram(latencies, 0), { consumer });
+function exposeSink(page: Exposition, { counters, latencies, shards, consumer }: SinkMeters): void {
+  const values = openCounters(counters);
+  const at = (index: number) => values[index] ?? 0;
+  const counter = (name: string, help: string, index: number) =>
+    page.family(name, "counter", help).sample(at(index), { consumer });
+  counter("esc_sink_commits_total", "Transactions committed to the store", SINK_COMMITS);
+  counter("esc_sink_events_total", "Events stored", SINK_EVENTS);
+  counter("esc_sink_errors_total", "Commits or connections that failed", SINK_ERRORS);
+  counter("esc_sink_conflicts_total", "Commits that found another consumer of this name", SINK_CONFLICTS);
+  counter("esc_sink_skipped_total", "Events gone from the log before they were stored", SINK_SKIPPED);
+  counter("esc_sink_dropped_values_total", "Last values that Redis did not take", SINK_DROPPED_VALUES);
+  page.family("esc_sink_connected", "gauge", "1 while the store is reached").sample(at(SINK_CONNECTED), {
+    consumer,
+  });
+  page.family("esc_sink_lag_events", "gauge", "Visible events that are not stored");
+  for (const [index, { lane, shard, state }] of shards.entries()) {
+    const lag = new ShardState(state).visibleOffset - at(SINK_STORED + index);
+    page.sample(Math.max(0, lag), { consumer, lane, shard });
   }
+  page.family("esc_sink_commit_seconds", "histogram", "Duration of one commit")
+    .histogram(new Histogram(latencies, 0), { consumer });
 }
 
 /** What a server answers that stores nothing. */

@@ -105,6 +105,7 @@ test("exposeMetrics() has every metric of SPEC section 8, in strict exposition f
   new Histogram(at(all.shards, 1).latencies, SHARD_APPEND).record(120, 3);
   const page = exposeMetrics(takeSnapshot(all), {
     pipelineState: "PAUSED",
+    alerts: [],
     version: '1"\\\n',
     usage: readProcessUsage(new Map([[process.pid, "main"]])),
   });
@@ -157,6 +158,7 @@ test.skipIf(!promtool)(
   () => {
     const page = exposeMetrics(takeSnapshot(meters()), {
       pipelineState: "RUNNING",
+      alerts: [],
       version: "1",
       usage: readProcessUsage(new Map()),
     });
