@@ -179,7 +179,8 @@ class Extreme extends Numbers {
   }
   result({ numbers }: PaneState): number | null {
     const signed = numbers[this.at] as number;
-    return signed === Infinity ? null : this.#sign * signed;
+    // Adding 0 makes 0 of -0.
+    return signed === Infinity ? null : this.#sign * signed + 0;
   }
 }
 
