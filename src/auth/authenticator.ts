@@ -81,7 +81,9 @@ export class Authenticator {
   async authenticate({ token, subject }: Credentials): Promise<AuthVerdict> {
     if (token !== undefined) {
       if (token.length > TOKEN_CHARACTERS_MAX) return { problem: "Token is too long" };
-      return token.startsWith(TOKEN_PREFIX) ? this.#byToken(token) : await this.#byJwt(token);
+      const entry = this.#tokens.find(token);
+      if (entry !== undefined) return this.#byEntry(entry);
+      return token.startsWith(TOKEN_PREFIX) ? { problem: "Token is not known" } : await this.#byJwt(token);
     }
     if (subject === undefined) return { problem: "A token is needed" };
     const entry = this.#certificates.find((known) => subjectMatches(known.subject, subject));
@@ -89,9 +91,7 @@ export class Authenticator {
     return { identity: this.#identity({ ...entry, via: "certificate", expiresMs: null }) };
   }
 
-  #byToken(token: string): AuthVerdict {
-    const entry = this.#tokens.find(token);
-    if (entry === undefined) return { problem: "Token is not known" };
+  #byEntry(entry: TokenEntry): AuthVerdict {
     if (entry.expiresMs !== null && this.#parts.nowMs() >= entry.expiresMs) {
       return { problem: "Token has expired" };
     }

@@ -6,7 +6,7 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 
-/** Begins every token: secret scanners and people recognise it. */
+/** Begins every token that esc makes: secret scanners and people recognise it. Others may be configured too. */
 export const TOKEN_PREFIX = "esc_";
 const TOKEN_BYTES = 32;
 /** Longest token of any kind that is looked at. */

@@ -55,6 +55,7 @@ export async function makeTokens(): Promise<TokenSet> {
     new SignJWT(claims).setProtectedHeader({ alg: "HS256", kid: "rsa" }).sign(Buffer.from(secret));
   const plain = {
     good: newToken(),
+    foreign: crypto.randomUUID(),
     expired: newToken(),
     admin: newToken(),
     everything: newToken(),
@@ -64,6 +65,7 @@ export async function makeTokens(): Promise<TokenSet> {
 
   const shown: ShownToken[] = [
     { name: "a token", token: plain.good, worth: "orders" },
+    { name: "a token that was made elsewhere", token: plain.foreign, worth: "orders" },
     { name: "a JWT by RS256", token: good, worth: "orders" },
     {
       name: "a JWT by ES256",
@@ -138,6 +140,7 @@ export async function makeTokens(): Promise<TokenSet> {
       enabled: true,
       tokens: [
         entry("shop", plain.good, orders),
+        entry("elsewhere", plain.foreign, orders),
         entry("late", plain.expired, { ...orders, expires: "2020-01-01" }),
         entry("powerless", plain.none),
         entry("ops", plain.admin, { admin: true }),
