@@ -168,6 +168,7 @@ export class PostgresPool {
           ? connectSocket({ host, port: Number(port || 5432) })
           : connectSocket({ path });
         socket.setNoDelay(true);
+        keepErrorsCaught(socket);
         sockets.add(socket);
         socket.once("close", () => sockets.delete(socket));
         return socket;
@@ -206,6 +207,20 @@ export class PostgresPool {
     if (next === undefined) this.inUse--;
     else next.resume();
   }
+}
+
+/**
+ * The library takes all listeners off a socket that it is done with, or wraps in TLS. An error that the network
+ * reports after that would end the process.
+ */
+function keepErrorsCaught(socket: Socket): void {
+  const ignore = () => {};
+  const removeAll = socket.removeAllListeners.bind(socket);
+  socket.removeAllListeners = (event?: string | symbol) => {
+    removeAll(event);
+    return socket.on("error", ignore);
+  };
+  socket.on("error", ignore);
 }
 
 /** The name to check the certificate against is `host`; only a name, never an address, is sent ahead. */

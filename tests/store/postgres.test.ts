@@ -9,6 +9,7 @@ import { StoreReader } from "../../src/store/reader.ts";
 import { POSTGRES_MISSING, PostgresServer } from "../support/postgres.ts";
 import { TemporaryFolder } from "../support/temp.ts";
 import { Proxy } from "../support/proxy.ts";
+import { withRandom } from "../support/seed.ts";
 import { POSTGRES_TEST, postgresRunner } from "./backends.ts";
 import { rowsOf, T0_US } from "./rows.ts";
 
@@ -139,6 +140,39 @@ describe.skipIf(POSTGRES_MISSING !== undefined)(title, () => {
     await pool.close();
     proxy.stop();
   });
+
+  test(
+    "connections reset at any moment, while they are made too: every query settles, and nothing is thrown past it",
+    () =>
+      withRandom(async (random) => {
+        const proxy = Proxy.start({ hostname: "127.0.0.1", port: primary.port });
+        const pool = new PostgresPool({
+          ...POSTGRES_TEST,
+          url: primary.urlAt(proxy.port),
+          slots: 4,
+          deadlineMs: 600,
+        });
+        const counts = { done: 0, failed: 0 };
+        let isOver = false;
+        const worker = async (query: () => Promise<unknown>) => {
+          while (!isOver) await query().then(() => counts.done++, () => counts.failed++);
+        };
+        const select = () => pool.run((sql) => sql`SELECT 1`);
+        const transact = () => pool.transaction((sql) => sql`SELECT 1`);
+        const workers = [select, select, transact, transact].map(worker);
+        for (let round = 0; round < 150; round++) {
+          await Bun.sleep(random.below(16));
+          proxy.reset();
+        }
+        isOver = true;
+        await Promise.all(workers);
+        expect(counts.failed).toBeGreaterThan(0);
+        expect(Array.from(await pool.run((sql) => sql`SELECT 2 AS x`).catch(() => select()))).toHaveLength(1);
+        await pool.close();
+        proxy.stop();
+      }),
+    30_000,
+  );
 
   test("a commit through a network that fails in its midst is neither lost nor doubled", async () => {
     const proxy = Proxy.start({ hostname: "127.0.0.1", port: primary.port });

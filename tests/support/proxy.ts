@@ -89,6 +89,11 @@ export class Proxy {
     this.#isRefusing = false;
   }
 
+  /** Resets the connections there are; new ones work. */
+  reset(): void {
+    for (const socket of this.#sockets) socket.terminate();
+  }
+
   stop(): void {
     this.#listener.stop(true);
     for (const socket of this.#sockets) socket.terminate();
