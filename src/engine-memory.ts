@@ -25,6 +25,7 @@ import { createDoorbell } from "./queue/doorbell.ts";
 import { align8, createRing, RING_BYTES_MAX } from "./queue/ring.ts";
 import type { RingMemory } from "./queue/ring.ts";
 import { sinkCounters } from "./store/sink-counters.ts";
+import { tallyLength } from "./process/tally.ts";
 
 /** Name of the lane that holds dead letters; its log is `log/dlq/0`. */
 export const DEAD_LETTER_LANE = "dlq";
@@ -92,6 +93,8 @@ export interface ProcessorMemory extends SourceMemory {
   readonly processed: SharedArrayBuffer;
   /** Block of shard latencies for each shard. */
   readonly shardLatencies: readonly SharedArrayBuffer[];
+  /** What its rules and windows count. */
+  readonly tally: SharedArrayBuffer;
 }
 
 export interface EngineMemory {
@@ -172,6 +175,7 @@ export function createEngineMemory(config: Config, layout: DataLayout): EngineMe
       deadLetterCounters: createCounters(DEAD_LETTER_COUNTERS),
       processed: createCounters(shards.length),
       shardLatencies: shards.map(() => createShardLatencies()),
+      tally: createCounters(tallyLength(config.processing)),
     }
     : undefined;
   const sources = [...ingest, main, ...(processor === undefined ? [] : [processor])];

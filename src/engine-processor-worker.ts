@@ -15,6 +15,7 @@ import type { LogLevel } from "./logging/logger.ts";
 import { LetterBox } from "./process/letters.ts";
 import { Processing } from "./process/processing.ts";
 import { Processor } from "./process/processor.ts";
+import { Tally } from "./process/tally.ts";
 import { STATUS_FAILED } from "./queue/completions.ts";
 import { COMMAND_DRAIN, COMMAND_STOP, STATE_DRAINED, STATE_RUNNING, ThreadControl } from "./queue/control.ts";
 import { Doorbell } from "./queue/doorbell.ts";
@@ -72,6 +73,7 @@ if (connection === undefined) throw new Error("The processor has no connection o
 const own = connection;
 
 const store = await openStore(options.store, nowUs);
+const tally = new Tally(processor, options.tally, (problem) => log("warn", problem));
 const processing = await Processing.open(options.processing, {
   files: nodeFiles,
   store,
@@ -85,6 +87,7 @@ const processing = await Processing.open(options.processing, {
   },
   nowUs,
   onDamage: (damage) => log("warn", describeDamage(damage)),
+  tally: (nowUs) => tally.publish(nowUs),
   report: (problem) => log("warn", problem),
 });
 
@@ -128,6 +131,7 @@ async function run(): Promise<void> {
   }
   if (control.command === COMMAND_DRAIN) {
     await processing.commit();
+    tally.publish(nowUs());
     control.state = STATE_DRAINED;
   }
   control.subscriptionCount = 0;

@@ -8,6 +8,7 @@ import type { ProcessingOptions } from "./process/processing.ts";
 import type { ProcessorSpec } from "./process/processor.ts";
 import type { ShardInfo } from "./log/shard-state.ts";
 import type { LogMessage } from "./logging/logger.ts";
+import type { TallyNames } from "./process/tally.ts";
 import type { StoreOptions } from "./store/options.ts";
 
 export interface ProcessorWorkerOptions {
@@ -22,6 +23,7 @@ export interface ProcessorWorkerOptions {
   };
   readonly processing: ProcessingOptions;
   readonly spec: ProcessorSpec;
+  readonly tally: SharedArrayBuffer;
   readonly store: StoreOptions;
 }
 
@@ -30,6 +32,14 @@ export type ProcessorCommand = { readonly type: "settle" };
 
 /** Processor → main. */
 export type ProcessorMessage = AlertMessage | LogMessage | { readonly type: "settled" };
+
+/** What the processor's tally counts, in its order. */
+export function tallyNames({ processing }: Config): TallyNames {
+  return {
+    rules: processing.rules.map(({ name }) => name),
+    windows: processing.windows.map(({ name }) => name),
+  };
+}
 
 export function processorOptions(
   processor: ProcessorMemory,
@@ -65,6 +75,7 @@ export function processorOptions(
       alerts: processing.alerts,
       maxFrameBytes: config.ingestion.maxFrameBytes,
     },
+    tally: processor.tally,
     store: storeOptions(config.store, layout),
   };
 }

@@ -4,7 +4,7 @@
  * Alerts of rules and windows are also in the store (`/api/v1/query/alerts`), with those of earlier runs.
  */
 import { z } from "zod";
-import type { Alert } from "../process/alerts/alert.ts";
+import { type Alert, alertDocument } from "../process/alerts/alert.ts";
 import { KEPT_MAX } from "../process/alerts/board.ts";
 import { SEVERITIES } from "../process/rules/spec.ts";
 import type { ApiContext } from "./context.ts";
@@ -55,13 +55,11 @@ export function alertRoutes({ engine }: ApiContext): Route[] {
       if (call.request.headers.get("accept")?.includes("text/event-stream") === true) {
         return alertStream(engine.alerts, isWanted);
       }
-      return json({ alerts: engine.alerts.newest(KEPT_MAX).filter(isWanted).slice(0, limit).map(alertJson) });
+      return json({
+        alerts: engine.alerts.newest(KEPT_MAX).filter(isWanted).slice(0, limit).map(alertDocument),
+      });
     },
   }];
-}
-
-function alertJson({ raisedUs, eventId, ...alert }: Alert) {
-  return { ...alert, raised_us: raisedUs, event_id: eventId };
 }
 
 function alertStream(
@@ -82,7 +80,7 @@ function alertStream(
           return;
         }
         controller.enqueue(
-          encoder.encode(`id: ${alert.id}\nevent: alert\ndata: ${JSON.stringify(alertJson(alert))}\n\n`),
+          encoder.encode(`id: ${alert.id}\nevent: alert\ndata: ${JSON.stringify(alertDocument(alert))}\n\n`),
         );
       });
       end = () => {

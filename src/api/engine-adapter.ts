@@ -5,11 +5,13 @@ import { TopicRegistry } from "../dispatch/topic-registry.ts";
 import { PRESSURE_CRITICAL } from "../dispatch/pressure.ts";
 import { DEAD_LETTER_LANE } from "../engine-memory.ts";
 import type { EngineMemory, ShardMemory } from "../engine-memory.ts";
+import { tallyNames } from "../engine-processor.ts";
 import { storeAccess } from "../engine-store.ts";
 import type { Engine } from "../engine.ts";
 import { openCounters } from "../metrics/counters.ts";
 import { DISPATCH_PRESSURE, LANE_FAILED } from "../metrics/layout.ts";
 import { STATE_DEAD, STATE_PAUSED, STATE_STARTING, ThreadControl } from "../queue/control.ts";
+import { exposeTally } from "../process/tally.ts";
 import { Doorbell } from "../queue/doorbell.ts";
 import type { EngineView, Health, LaneState, ReloadResult, TopicSummary } from "./engine-view.ts";
 
@@ -26,6 +28,7 @@ export interface ProcessParts {
 
 export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
   const { memory, config } = engine;
+  const { processor } = memory;
   const topics = new TopicRegistry(memory.topics);
   const shards = memory.shards.map((shard) => ({
     shard,
@@ -93,6 +96,9 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
     consumers: engine.consumers,
     alerts: engine.alerts,
     store: storeAccess(config, memory, parts.warn),
+    processing: processor === undefined
+      ? undefined
+      : { expose: (page) => exposeTally(page, tallyNames(config), processor.tally) },
     market: engine.market,
     pipeline: () => ({ state: engine.state, health: health() }),
     laneState,

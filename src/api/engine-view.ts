@@ -8,6 +8,7 @@ import type { Source } from "../ingest/source.ts";
 import type { AlertBoard } from "../process/alerts/board.ts";
 import type { ShardInfo } from "../log/shard-state.ts";
 import type { PipelineState } from "../metrics/expose.ts";
+import type { Exposition } from "../metrics/prometheus.ts";
 import type { Meters } from "../metrics/snapshot.ts";
 import type { ThreadControl } from "../queue/control.ts";
 import type { Doorbell } from "../queue/doorbell.ts";
@@ -56,6 +57,8 @@ export interface EngineView {
   readonly alerts: AlertBoard;
   /** Present when topics are stored. */
   readonly store?: StoreAccess | undefined;
+  /** Present when there are rules, windows or handlers: writes their metrics. */
+  readonly processing?: { expose(page: Exposition): void } | undefined;
   /** Present when feeds are configured. Answers JSON; `undefined`: no such thing; `busy`: not in time. */
   readonly market?: { ask(query: MarketQuery): Promise<string | undefined> } | undefined;
 

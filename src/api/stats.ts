@@ -67,6 +67,7 @@ export function readMetrics(engine: EngineView, ledger: Ledger): string {
   )
     .sample(ledger.read().imbalance);
   engine.store?.expose(more);
+  engine.processing?.expose(more);
   return page + more.toString();
 }
 

@@ -40,7 +40,9 @@ function ruleDocument(rule: RuleSpec): Document {
   return {
     topics: rule.topics,
     when: when ?? NONE,
+    filter: rule.filter ?? NONE,
     by: by ?? NONE,
+    ...(rule.priority === undefined ? {} : { priority: priorityName(rule.priority) }),
     ...(state === undefined ? {} : stateDocument(state)),
     enrich: Object.fromEntries(enrich),
     ...(alert === undefined ? {} : {

@@ -30,6 +30,9 @@ const AGGREGATES: readonly AggregateKind[] = [
   "distinct",
 ];
 
+/** What results of windows hold beside their aggregates. */
+const RESULT_FIELDS: readonly string[] = ["window", "key", "start", "end", "revision", "closed", "replaces"];
+
 type RuleInput = CheckedFile["rules"][string];
 type WindowInput = CheckedFile["windows"][string];
 
@@ -84,17 +87,25 @@ export function processingConfig(file: CheckedFile, report: Report): ProcessingC
 
 function ruleSpec(name: string, rule: RuleInput, check: Checks): RuleSpec {
   const path = ["rules", name];
-  const { when, by, alert, publish } = rule;
+  const { when, filter, by, alert, priority } = rule;
+  const publish = rule.route === null ? rule.publish : { topic: rule.route, payload: null, key: null };
+  const publishPath = rule.route === null ? [...path, "publish", "topic"] : [...path, "route"];
+  if (rule.route !== null && rule.publish !== undefined) {
+    check.report([...path, "route"], `${formatPath(path)} has both route and publish: route publishes, too`);
+  }
   const state = stateSpec(path, rule, check);
   if (state === undefined && by !== null) {
     check.report([...path, "by"], `${formatPath(path)}.by needs rate, absence, sequence or threshold`);
   }
   const acts = alert !== undefined || publish !== undefined || rule.drop || rule.dead_letter ||
+    filter !== null || priority !== undefined ||
     Object.keys(rule.enrich).length > 0;
   if (!acts) {
     check.report(
       path,
-      `${formatPath(path)} does nothing: give it alert, publish, enrich, drop or dead_letter`,
+      `${
+        formatPath(path)
+      } does nothing: give it alert, publish, route, enrich, priority, filter, drop or dead_letter`,
       "key",
     );
   }
@@ -104,6 +115,8 @@ function ruleSpec(name: string, rule: RuleInput, check: Checks): RuleSpec {
     ...(when === null ? {} : { when: check.expression([...path, "when"], when, "condition") }),
     ...(by === null ? {} : { by: check.expression([...path, "by"], by, "any") }),
     ...(state === undefined ? {} : { state }),
+    ...(filter === null ? {} : { filter: check.expression([...path, "filter"], filter, "condition") }),
+    ...(priority === undefined ? {} : { priority }),
     enrich: Object.entries(rule.enrich).map(([field, value]) => [
       field,
       check.expression([...path, "enrich", field], value, "any"),
@@ -117,7 +130,7 @@ function ruleSpec(name: string, rule: RuleInput, check: Checks): RuleSpec {
     }),
     ...(publish === undefined ? {} : {
       publish: {
-        topic: check.template([...path, "publish", "topic"], publish.topic),
+        topic: check.template(publishPath, publish.topic),
         ...(publish.priority === undefined ? {} : { priority: publish.priority }),
         ...(publish.payload === null
           ? {}
@@ -128,7 +141,7 @@ function ruleSpec(name: string, rule: RuleInput, check: Checks): RuleSpec {
       },
     }),
     ...(rule.dead_letter ? { deadLetter: "processing_failed" } : {}),
-    drop: rule.drop,
+    drop: rule.drop || rule.route !== null,
   };
 }
 
@@ -176,6 +189,22 @@ function windowSpec(name: string, window: WindowInput, check: Checks): WindowSpe
   const { when, by, time, late_topic: lateTopic } = window;
   const topic = window.topic ?? `window.${name}`;
   const topics = check.patterns([...path, "topics"], window.topics);
+  const aggregates = Object.entries(window.aggregates);
+  if (aggregates.length === 0) {
+    check.report(
+      [...path, "aggregates"],
+      `${formatPath(path)} computes nothing: give it count, or more`,
+      "key",
+    );
+  }
+  for (const [aggregate] of aggregates) {
+    if (!RESULT_FIELDS.includes(aggregate)) continue;
+    check.report(
+      [...path, "aggregates", aggregate],
+      `"${aggregate}" is part of every result: give the aggregate another name`,
+      "key",
+    );
+  }
   return {
     name,
     topics,
@@ -183,7 +212,7 @@ function windowSpec(name: string, window: WindowInput, check: Checks): WindowSpe
     ...(by === null ? {} : { by: check.expression([...path, "by"], by, "any") }),
     ...(time === null ? {} : { time: check.expression([...path, "time"], time, "any") }),
     shape: shapeSpec(path, window, check),
-    aggregates: Object.entries(window.aggregates).map(([aggregate, text]) =>
+    aggregates: aggregates.map(([aggregate, text]) =>
       aggregateSpec([...path, "aggregates", aggregate], aggregate, text, check)
     ),
     outOfOrderMs: window.max_out_of_orderness,

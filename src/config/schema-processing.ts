@@ -33,6 +33,7 @@ export const processingSection = section("Processing behind the log", {
 const rule = section("A rule", {
   topics: topics(),
   when: optionalText("Condition (CEL), such as payload.celsius > 80"),
+  filter: optionalText("Condition (CEL): events for which it does not hold go no further"),
   by: optionalText("Key of a stateful rule (CEL), such as payload.sensor"),
   rate: section("So many events in so much time", {
     count: requiredCount("Events", 2, 100_000),
@@ -53,6 +54,7 @@ const rule = section("A rule", {
   enrich: z.record(z.string(), requiredText("Value (CEL)"), { error: mapProblem }).prefault({}).meta({
     description: "Fields added to the payload for what comes behind the rule: name -> value (CEL)",
   }),
+  priority: priority("Priority that the event has behind the rule; in the log it stays as it is").optional(),
   alert: section("Raises an alert", {
     severity: choice(
       "How bad it is",
@@ -68,6 +70,9 @@ const rule = section("A rule", {
     payload: optionalText("Payload (CEL); the event's own by default"),
     key: optionalText("Key (CEL); the event's own by default"),
   }).optional(),
+  route: optionalText(
+    "Topic, {expressions} in braces: the event goes on there, and nothing behind the rule sees it here",
+  ),
   dead_letter: flag("The event also goes to the DLQ, and nothing behind the rule sees it", false),
   drop: flag("Nothing behind the rule sees the event", false),
 });

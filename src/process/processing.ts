@@ -19,7 +19,6 @@ import type { LetterBox } from "./letters.ts";
 import type { OfferRun } from "./outbox.ts";
 import type { Processor } from "./processor.ts";
 import { EventRecord } from "./rules/event-facts.ts";
-import { plain } from "./rules/expression.ts";
 import { ShardFeed } from "./shard-feed.ts";
 
 /** Name among the consumers of the store, and of its checkpoint. */
@@ -53,6 +52,8 @@ export interface ProcessingHost {
   readonly nowUs: () => number;
   readonly onDamage: DamageReport;
   readonly report: (problem: string) => void;
+  /** Shows what was counted; called now and then. */
+  readonly tally: (nowUs: number) => void;
   /** Waits until user handlers have answered for everything they were given; absent: there are none. */
   readonly settle?: () => Promise<void>;
 }
@@ -148,7 +149,7 @@ export class Processing {
   async commit(): Promise<void> {
     const { processor, store } = this.#host;
     const startMs = performance.now();
-    const { results, alerts } = processor.takeEffects();
+    const { windows, alerts } = processor.takeEffects();
     const moves = this.#feeds.map((feed, index) => {
       const { logId, nextOffset } = this.#positions[index] as LogPosition;
       return { logId, fromOffset: nextOffset, nextOffset: feed.position };
@@ -156,32 +157,8 @@ export class Processing {
     const result = await store.commit({
       consumer: CONSUMER,
       moves,
-      windows: results.map(({ window, key, startUs, endUs, count, values, revision, isClosed }) => ({
-        name: window,
-        key,
-        startUs,
-        endUs,
-        count,
-        sum: numberIn(values, "sum"),
-        min: numberIn(values, "min"),
-        max: numberIn(values, "max"),
-        result: JSON.stringify({ ...values, count, revision, closed: isClosed }, plain),
-      })),
-      alerts: alerts.map((alert) => ({
-        id: alert.id,
-        rule: alert.rule,
-        severity: alert.severity,
-        raisedUs: alert.raisedUs,
-        topic: alert.topic,
-        key: alert.key === "" ? null : alert.key,
-        message: alert.message,
-        context: JSON.stringify({
-          source: alert.source,
-          event_id: alert.eventId,
-          suppressed: alert.suppressed,
-          context: alert.context,
-        }, plain),
-      })),
+      windows,
+      alerts,
       checkpoints: [{ name: STATE, state: processor.save() }],
     });
     if (result === "conflict") throw new Error("Another processor writes to the same store");
@@ -272,10 +249,6 @@ export class Processing {
       processor.pass(nowUs);
     }
     processor.flush(nowUs);
+    this.#host.tally(nowUs);
   }
-}
-
-function numberIn(values: Readonly<Record<string, unknown>>, name: string): number | null {
-  const value = values[name];
-  return typeof value === "number" ? value : null;
 }

@@ -9,7 +9,8 @@ import { encodeFrame, eventProblem, type OutgoingEvent } from "../event/encode.t
 import { type DropReason, PRIORITY_MEDIUM } from "../event/frame.ts";
 import { compilePatterns } from "../event/topic.ts";
 import { AlertDesk, type AlertHost, type AlertsSpec } from "./alerts/desk.ts";
-import type { Alert } from "./alerts/alert.ts";
+import { alertRow, windowRow } from "./effects.ts";
+import type { StoredAlert, WindowResult } from "../store/store.ts";
 import { BUILTIN_HANDLERS, type BuiltinName } from "./handlers/builtin.ts";
 import type { BuiltinHandler, Outcome } from "./handlers/outcome.ts";
 import { handlerFor, type HandlerSpec } from "./handlers/registry.ts";
@@ -21,6 +22,7 @@ import type { RuleSpec } from "./rules/spec.ts";
 import { TopicPlans } from "./topic-plans.ts";
 import { WindowFeed } from "./windows/feed.ts";
 import type { PaneResult } from "./windows/operator.ts";
+import type { Span } from "./windows/pane.ts";
 import type { WindowSpec } from "./windows/spec.ts";
 
 /** Header that counts how often an event was derived from another by rules. */
@@ -69,8 +71,8 @@ export class Processor {
   readonly #host: ProcessorHost;
   readonly #plans: TopicPlans<Plan>;
   readonly #effects: RuleEffects;
-  #results: PaneResult[] = [];
-  /** Outputs so far of the event in hand: two of one rule need different ids. */
+  #results: WindowResult[] = [];
+  /** How often the event in hand was derived from another. */
   #hops = 0;
 
   constructor(spec: ProcessorSpec, host: ProcessorHost) {
@@ -198,10 +200,10 @@ export class Processor {
   }
 
   /** Results and alerts since the last call: they are stored with the state that `save()` gives now. */
-  takeEffects(): { readonly results: readonly PaneResult[]; readonly alerts: readonly Alert[] } {
-    const results = this.#results;
+  takeEffects(): { readonly windows: readonly WindowResult[]; readonly alerts: readonly StoredAlert[] } {
+    const windows = this.#results;
     this.#results = [];
-    return { results, alerts: this.desk.takeRaised() };
+    return { windows, alerts: this.desk.takeRaised().map(alertRow) };
   }
 
   /** All that is remembered; belongs to the place up to which logs were read. */
@@ -243,7 +245,8 @@ export class Processor {
   #plan(topic: string): Plan {
     const matches = (patterns: readonly string[]) => compilePatterns(patterns).firstMatchOf(topic) >= 0;
     const rules = this.rules.filter(({ spec }) => matches(spec.topics));
-    const windows = this.windows.filter(({ spec }) => matches(spec.topics));
+    // A window over everything does not take in what it has told.
+    const windows = this.windows.filter(({ spec }) => spec.topic !== topic && matches(spec.topics));
     const handler = handlerFor(topic, this.#spec.handlers);
     const builtin = handler !== undefined && isBuiltin(handler.use)
       ? BUILTIN_HANDLERS[handler.use]
@@ -270,17 +273,17 @@ export class Processor {
   }
 
   #tell(window: WindowSpec, result: PaneResult): void {
-    this.#results.push(result);
-    const { key, startUs, endUs, revision, isClosed, count, values } = result;
+    this.#results.push(windowRow(window, result));
+    const { key, startUs, endUs, revision, isClosed, count, values, replaces } = result;
     const payload = {
       window: window.name,
       key,
-      start: new Date(startUs / 1000).toISOString(),
-      end: new Date(endUs / 1000).toISOString(),
+      ...timesOf({ startUs, endUs }),
       revision,
       closed: isClosed,
       count,
       ...values,
+      ...(replaces.length === 0 ? {} : { replaces: replaces.map(timesOf) }),
     };
     this.#hops = 0;
     this.#publish(
@@ -309,13 +312,15 @@ export class Processor {
         ...(key === "" ? {} : { key }),
       },
       idOf(`late:${window}:${event.lane}/${event.shard}/${event.offset}`),
-      false,
+      // The clock has a say in what is late: after a crash it may be decided otherwise.
+      true,
     );
   }
 
   #publish(event: OutgoingEvent, id: string, isHeld: boolean): void {
     const hops: readonly [string, string] = [HOPS, String(this.#hops + 1)];
-    const whole: OutgoingEvent = { ...event, id, headers: [...event.headers ?? [], hops] };
+    const own = (event.headers ?? []).filter(([name]) => name !== HOPS);
+    const whole: OutgoingEvent = { ...event, id, headers: [...own, hops] };
     const problem = eventProblem(whole, this.#spec.maxFrameBytes);
     if (problem !== undefined) {
       this.badOutputCount++;
@@ -326,6 +331,10 @@ export class Processor {
     if (isHeld) this.outbox.hold(frame);
     else this.outbox.add(frame);
   }
+}
+
+function timesOf({ startUs, endUs }: Span): { start: string; end: string } {
+  return { start: new Date(startUs / 1000).toISOString(), end: new Date(endUs / 1000).toISOString() };
 }
 
 interface SavedState {
@@ -349,8 +358,8 @@ function hopsOf(event: EventRecord): number {
 }
 
 /** What the state of a rule depends on: with another shape, the state means nothing. */
-function ruleShape({ when, by, state, topics }: RuleSpec): string {
-  return JSON.stringify([topics, when, by, state]);
+function ruleShape({ when, filter, by, state, topics }: RuleSpec): string {
+  return JSON.stringify([topics, when, filter, by, state]);
 }
 
 function windowShape({ topics, when, by, time, shape, aggregates }: WindowSpec): string {

@@ -12,6 +12,7 @@ import type {
   StoredAlert,
   WindowResult,
 } from "./store.ts";
+import { settleWindows } from "./window-rows.ts";
 
 export class MemoryStore implements Store {
   readonly #origin: string;
@@ -55,7 +56,11 @@ export class MemoryStore implements Store {
         }
       }
     }
-    for (const window of windows) {
+    const { withdrawn, rows } = settleWindows(windows);
+    for (const { name, key, startUs, endUs } of withdrawn) {
+      this.windows.delete(keyOf(name, key, startUs, endUs));
+    }
+    for (const window of rows) {
       this.windows.set(keyOf(window.name, window.key, window.startUs, window.endUs), window);
     }
     for (const alert of alerts) if (!this.alerts.has(alert.id)) this.alerts.set(alert.id, alert);

@@ -23,6 +23,7 @@ import type {
   StoredAlert,
   WindowResult,
 } from "./store.ts";
+import { settleWindows } from "./window-rows.ts";
 
 export interface PostgresStoreOptions {
   readonly postgres: Omit<PostgresOptions, "slots">;
@@ -211,11 +212,19 @@ async function writeLastValues(sql: Session, events: EventRows): Promise<void> {
 
 async function writeWindows(sql: Session, windows: readonly WindowResult[]): Promise<void> {
   // A statement may not touch a row twice: of equal windows the last one counts.
-  const last = new Map(windows.map((window) => [
-    JSON.stringify([window.name, window.key, window.startUs, window.endUs]),
-    window,
-  ]));
-  const rows = [...last.values()];
+  const { withdrawn, rows } = settleWindows(windows);
+  if (withdrawn.length > 0) {
+    await sql`
+      DELETE FROM window_results USING unnest(
+        ${sql.array(withdrawn.map((row) => row.name), TEXTS)}, ${
+      sql.array(withdrawn.map((row) => row.key), TEXTS)
+    },
+        ${sql.array(withdrawn.map((row) => row.startUs), BIGINTS)}, ${
+      sql.array(withdrawn.map((row) => row.endUs), BIGINTS)
+    }) AS gone (name, window_key, start_us, end_us)
+      WHERE window_results.name = gone.name AND window_results.window_key = gone.window_key
+        AND window_results.start_us = gone.start_us AND window_results.end_us = gone.end_us`;
+  }
   await sql`
     INSERT INTO window_results
     SELECT * FROM unnest(

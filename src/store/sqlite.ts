@@ -22,6 +22,7 @@ import type {
   StoredAlert,
   WindowResult,
 } from "./store.ts";
+import { settleWindows } from "./window-rows.ts";
 
 /** How long a writer waits for another process that writes the same file. */
 const BUSY_TIMEOUT_MS = 5_000;
@@ -191,13 +192,18 @@ export class SqliteStore implements Store {
   }
 
   #writeWindows(windows: readonly WindowResult[]): void {
+    const { withdrawn, rows } = settleWindows(windows);
+    const deletion = this.#database.query(
+      "DELETE FROM window_results WHERE name = ? AND window_key = ? AND start_us = ? AND end_us = ?",
+    );
+    for (const { name, key, startUs, endUs } of withdrawn) deletion.run(name, key, startUs, endUs);
     const statement = this.#database.query(
       `INSERT INTO window_results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (name, window_key, start_us, end_us) DO UPDATE SET event_count = excluded.event_count,
          sum_value = excluded.sum_value, min_value = excluded.min_value, max_value = excluded.max_value,
          result = excluded.result`,
     );
-    for (const { name, key, startUs, endUs, count, sum, min, max, result } of windows) {
+    for (const { name, key, startUs, endUs, count, sum, min, max, result } of rows) {
       statement.run(name, key, startUs, endUs, count, sum, min, max, result);
     }
   }

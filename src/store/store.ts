@@ -36,6 +36,12 @@ export interface PositionMove {
   readonly nextOffset: number;
 }
 
+/** `startUs ≤ time < endUs`, microseconds since the Unix epoch. */
+export interface WindowSpan {
+  readonly startUs: number;
+  readonly endUs: number;
+}
+
 /** The result of one window for one key. A later result of the same window replaces the earlier. */
 export interface WindowResult {
   readonly name: string;
@@ -50,6 +56,8 @@ export interface WindowResult {
   readonly max: number | null;
   /** Everything the window computed, as JSON. */
   readonly result: string;
+  /** Spans of earlier results of this name and key that this one takes the place of: their rows go. */
+  readonly replaces?: readonly WindowSpan[];
 }
 
 /** An alert; stored once by its id. */

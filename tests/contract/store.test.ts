@@ -197,6 +197,36 @@ for (const { name, missing, create } of BACKENDS) {
       ]);
     });
 
+    test("a result takes the place of those whose spans it names, in the same commit and later", async () => {
+      const logId = await newLog("session");
+      const session = { ...WINDOW, name: "session" };
+      const span = ({ startUs, endUs }: typeof session) => ({ startUs, endUs });
+      const longer = { ...session, endUs: session.endUs + 5, replaces: [span(session)] };
+      const longest = { ...session, endUs: session.endUs + 9, replaces: [span(longer)] };
+      const other = { ...session, key: "other" };
+      const commit = (fromOffset: number, windows: readonly WindowResult[]) =>
+        store.commit({
+          consumer: "session",
+          moves: [{ logId, fromOffset, nextOffset: fromOffset + 1 }],
+          windows,
+        });
+      const spans = async () => {
+        const { windows } = await backend.content();
+        return windows.filter((text) => text.includes(`"session"`)).map((text) =>
+          JSON.parse(text).slice(1, 4)
+        );
+      };
+      expect(await commit(0, [session, other])).toBe("committed");
+      expect(await commit(1, [longer, longest])).toBe("committed");
+      expect(await spans()).toEqual([
+        [session.key, session.startUs, longest.endUs],
+        ["other", session.startUs, session.endUs],
+      ]);
+      // Told anew under an old span after all: the last word counts.
+      expect(await commit(2, [{ ...longer, replaces: [span(longest)] }])).toBe("committed");
+      expect((await spans())[0]).toEqual([session.key, session.startUs, longer.endUs]);
+    });
+
     test("a later result of a window replaces the earlier; an alert is stored once", async () => {
       const logId = await newLog("again");
       const window = { ...WINDOW, name: "again" };

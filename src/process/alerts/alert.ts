@@ -22,6 +22,24 @@ export interface Alert {
   readonly context: unknown;
 }
 
+/** An alert as the API, webhooks and topics have it. */
+export function alertDocument(alert: Alert) {
+  const { id, rule, severity, message, raisedUs, source, topic, key, eventId, suppressed, context } = alert;
+  return {
+    id,
+    rule,
+    severity,
+    message,
+    raised_us: raisedUs,
+    source,
+    topic,
+    key,
+    event_id: eventId,
+    suppressed,
+    context,
+  };
+}
+
 /** Processor thread → main. */
 export interface AlertMessage {
   readonly type: "alert";

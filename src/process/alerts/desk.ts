@@ -6,7 +6,7 @@ import type { OutgoingEvent } from "../../event/encode.ts";
 import { PRIORITY_HIGH } from "../../event/frame.ts";
 import { plain } from "../rules/expression.ts";
 import type { AlertSpec } from "../rules/spec.ts";
-import type { Alert } from "./alert.ts";
+import { type Alert, alertDocument } from "./alert.ts";
 import { Cooldown } from "./cooldown.ts";
 import { Webhook, type WebhookSpec } from "./webhook.ts";
 
@@ -76,10 +76,22 @@ export class AlertDesk {
     this.#host.publish({
       topic: `${this.#spec.topic}.${rule}`,
       priority: PRIORITY_HIGH,
-      payload: JSON.stringify(alert, plain),
+      payload: JSON.stringify(alertDocument(alert), plain),
       timeUs: raisedUs,
       ...(key === "" ? {} : { key }),
     });
+  }
+
+  /** Of all webhooks together. */
+  get webhookCounts(): { sent: number; failed: number; lost: number; waiting: number } {
+    const counts = { sent: 0, failed: 0, lost: 0, waiting: 0 };
+    for (const { sentCount, failedCount, lostCount, waitingCount } of this.#webhooks) {
+      counts.sent += sentCount;
+      counts.failed += failedCount;
+      counts.lost += lostCount;
+      counts.waiting += waitingCount;
+    }
+    return counts;
   }
 
   get raisedCount(): number {

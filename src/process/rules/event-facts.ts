@@ -36,6 +36,7 @@ export class EventRecord implements EventFacts {
   #payload: unknown;
   #isDecoded = false;
   #enriched: Record<string, unknown> | undefined;
+  #priority: number | undefined;
 
   /** Goes to another event. @param topic Its topic, if somebody knows it already. */
   open(bytes: Uint8Array, at: number, offset: number, receivedUs: number, topic?: string): void {
@@ -47,14 +48,16 @@ export class EventRecord implements EventFacts {
     this.#isDecoded = false;
     this.#payload = undefined;
     this.#enriched = undefined;
+    this.#priority = undefined;
   }
 
   get topic(): string {
     return this.#topic ??= this.#text(topicStart(this.at), topicLength(this.bytes, this.at));
   }
 
+  /** As it came, or as a rule has set it. */
   get priority(): number {
-    return framePriority(this.bytes, this.at);
+    return this.#priority ?? framePriority(this.bytes, this.at);
   }
 
   get key(): string {
@@ -110,6 +113,11 @@ export class EventRecord implements EventFacts {
   /** What rules have added to the payload; undefined when none has. */
   get enriched(): Readonly<Record<string, unknown>> | undefined {
     return this.#enriched;
+  }
+
+  /** Gives the event another priority for later rules, windows and handlers; in the log it stays as it is. */
+  setPriority(priority: number): void {
+    this.#priority = priority;
   }
 
   /** Adds a field to the payload as later rules, windows and handlers see it. What is no map becomes one. */

@@ -38,6 +38,7 @@ export class Rule {
   lastFailure = "";
   firedCount = 0;
   readonly #when: Expression | undefined;
+  readonly #filter: Expression | undefined;
   readonly #by: Expression | undefined;
   readonly #state: RuleState | undefined;
   readonly #enrich: readonly (readonly [string, Expression])[];
@@ -49,6 +50,7 @@ export class Rule {
     this.name = spec.name;
     this.spec = spec;
     this.#when = spec.when === undefined ? undefined : expressionOf(spec.when, "condition");
+    this.#filter = spec.filter === undefined ? undefined : expressionOf(spec.filter, "condition");
     this.#by = spec.by === undefined ? undefined : expressionOf(spec.by, "any");
     this.#state = spec.state === undefined ? undefined : openState(spec.state);
     this.#enrich = spec.enrich.map(([name, text]) => [name, expressionOf(text, "any")]);
@@ -69,6 +71,7 @@ export class Rule {
   apply(event: EventRecord, effects: RuleEffects): boolean {
     try {
       if (this.#when !== undefined && this.#when(event) !== true) return true;
+      if (this.#filter !== undefined && !this.#passes(this.#filter, event)) return false;
       let key = "";
       if (this.#by !== undefined) key = textOf(this.#by(event));
       if (this.#state !== undefined && !this.#state.see(key, event, event.receivedUs)) return true;
@@ -101,9 +104,20 @@ export class Rule {
     if (saved !== undefined) this.#state?.load(saved);
   }
 
+  /** A filter lets nothing through that it cannot judge. */
+  #passes(filter: Expression, event: EventRecord): boolean {
+    try {
+      return filter(event) === true;
+    } catch (error) {
+      this.#failed(error);
+      return false;
+    }
+  }
+
   #fire(event: EventRecord, key: string, effects: RuleEffects): boolean {
     const { spec } = this;
     for (const [name, value] of this.#enrich) event.enrich(name, jsonOf(value(event)));
+    if (spec.priority !== undefined) event.setPriority(spec.priority);
     this.#consequences(event, key, `${this.name}:${event.lane}/${event.shard}/${event.offset}`, effects);
     if (spec.deadLetter !== undefined) {
       effects.deadLetter(event, spec.deadLetter, `Rule ${this.name}`);
@@ -150,6 +164,9 @@ class Output {
       payload: this.#payloadOf(event),
       timeUs: Math.round(event.time.getTime() * 1000),
       ...(key === "" ? {} : { key }),
+      ...("hasHeaders" in event && event.hasHeaders === true
+        ? { headers: Object.entries(event.headers) }
+        : {}),
     };
   }
 

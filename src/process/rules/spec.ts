@@ -66,6 +66,10 @@ export interface RuleSpec {
   /** What makes one state of a stateful rule: an expression; absent: one for all. */
   readonly by?: string;
   readonly state?: StateSpec;
+  /** Only events for which this condition holds go on; absent: all. */
+  readonly filter?: string;
+  /** Priority that the event has from here on. */
+  readonly priority?: number;
   /** Fields added to the payload: name → expression. */
   readonly enrich: readonly (readonly [name: string, expression: string])[];
   readonly alert?: AlertSpec;

@@ -8,7 +8,7 @@
  * events behind it give the same results again. Processor thread only. open keys ≤ keysMax
  */
 import { type Aggregate, openAggregates, type Value } from "./aggregates.ts";
-import { Pane, type SavedPane } from "./pane.ts";
+import { Pane, type SavedPane, type Span } from "./pane.ts";
 import type { WindowSpec } from "./spec.ts";
 import { Timers } from "./timers.ts";
 import { Watermark } from "./watermark.ts";
@@ -25,10 +25,14 @@ export interface PaneResult {
   readonly isClosed: boolean;
   readonly count: number;
   readonly values: Readonly<Record<string, unknown>>;
+  /** Spans of earlier results of the key that this one takes the place of: a session that has grown. */
+  readonly replaces: readonly Span[];
 }
 
 /** What became of an event. */
 export type Added = "added" | "late" | "over_limit";
+
+const NOTHING: readonly Span[] = [];
 
 export class WindowOperator {
   readonly spec: WindowSpec;
@@ -41,6 +45,8 @@ export class WindowOperator {
   /** Open panes of each key, by start. */
   readonly #keys = new Map<string, Pane[]>();
   readonly #timers = new Timers<Pane>();
+  /** Results told for keys whose window by count is full: their numbers go on. ≤ keysMax, the oldest go first. */
+  readonly #told = new Map<string, number>();
   /** Panes that have changed, with `update` and `interval`, and corrections. */
   readonly #dirty = new Set<Pane>();
   /** The next result by the clock, with `interval`. */
@@ -111,12 +117,18 @@ export class WindowOperator {
   save(): unknown {
     const panes: SavedPane[] = [];
     for (const list of this.#keys.values()) for (const pane of list) panes.push(pane.save());
-    return { watermark: this.#watermark.save(), panes };
+    return { watermark: this.#watermark.save(), panes, told: [...this.#told] };
   }
 
   /** Goes on from what `save()` gave. The window must have the same aggregates. */
   load(saved: unknown, nowUs: number): void {
-    const { watermark, panes } = saved as { watermark: unknown; panes: readonly SavedPane[] };
+    const { watermark, panes, told } = saved as {
+      watermark: unknown;
+      panes: readonly SavedPane[];
+      told?: readonly (readonly [key: string, revision: number])[];
+    };
+    this.#told.clear();
+    for (const [key, revision] of told ?? []) this.#told.set(key, revision);
     this.#watermark.load(watermark, nowUs);
     this.#keys.clear();
     this.#timers.clear();
@@ -233,6 +245,7 @@ export class WindowOperator {
     into.endUs = Math.max(into.endUs, from.endUs);
     into.count += from.count;
     into.revision = Math.max(into.revision, from.revision);
+    if (from.told !== undefined) into.told = [...into.told ?? [], ...from.told];
     into.isDirty = true;
     for (const aggregate of this.aggregates) aggregate.merge(into, from);
   }
@@ -245,12 +258,11 @@ export class WindowOperator {
     countMax: number,
   ): void {
     let pane = panes[0];
-    if (pane === undefined || pane.isClosed) {
-      // A done pane stays for its number: results of one key are told apart by it.
-      const revision = pane?.revision ?? 0;
+    if (pane === undefined) {
       pane = new Pane(key, timeUs, timeUs, this.aggregates);
-      pane.revision = revision;
-      panes[0] = pane;
+      // Results of one key are told apart by their number.
+      pane.revision = this.#told.get(key) ?? 0;
+      panes.push(pane);
     }
     if (timeUs < pane.startUs) pane.startUs = timeUs;
     if (timeUs > pane.endUs) pane.endUs = timeUs;
@@ -259,6 +271,16 @@ export class WindowOperator {
     pane.isClosed = true;
     this.#dirty.delete(pane);
     this.#tell(pane);
+    panes.length = 0;
+    this.#keys.delete(key);
+    this.#told.delete(key);
+    if (this.#told.size >= this.spec.keysMax) {
+      for (const oldest of this.#told.keys()) {
+        this.#told.delete(oldest);
+        break;
+      }
+    }
+    this.#told.set(key, pane.revision);
   }
 
   #open(panes: Pane[], key: string, startUs: number, endUs: number): Pane {
@@ -296,8 +318,10 @@ export class WindowOperator {
       this.#timers.add(pane.endUs, pane);
       return;
     }
+    // Who has been told all along is told also that this is the end.
+    const isEnd = !pane.isClosed;
     pane.isClosed = true;
-    if (pane.isDirty) this.#tell(pane);
+    if (pane.isDirty || isEnd) this.#tell(pane);
     this.#dirty.delete(pane);
     const forgetUs = pane.endUs + this.#lateUs;
     if (forgetUs > watermarkUs) this.#timers.add(forgetUs, pane);
@@ -319,6 +343,11 @@ export class WindowOperator {
     const values: Record<string, unknown> = {};
     for (const aggregate of this.aggregates) values[aggregate.name] = aggregate.result(pane);
     const { key, startUs, endUs, revision, count } = pane;
+    let replaces = NOTHING;
+    if (this.spec.shape.kind === "session" || this.spec.shape.kind === "count") {
+      replaces = (pane.told ?? NOTHING).filter((span) => span.startUs !== startUs || span.endUs !== endUs);
+      pane.told = [{ startUs, endUs }];
+    }
     this.#emit({
       window: this.spec.name,
       key,
@@ -328,6 +357,7 @@ export class WindowOperator {
       isClosed: pane.isClosed,
       count,
       values,
+      replaces,
     });
   }
 }

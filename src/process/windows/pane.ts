@@ -1,6 +1,12 @@
 /** One window of one key: what its aggregates have come to, and what was told of it. */
 import type { Aggregate, PaneState, SavedThing, Thing } from "./aggregates.ts";
 
+/** `startUs ≤ time < endUs`. */
+export interface Span {
+  readonly startUs: number;
+  readonly endUs: number;
+}
+
 export class Pane implements PaneState {
   readonly key: string;
   startUs: number;
@@ -15,6 +21,8 @@ export class Pane implements PaneState {
   isClosed = false;
   /** Taken into another pane, or done with. */
   isGone = false;
+  /** Spans under which results were told that still count; `undefined`: none. */
+  told: Span[] | undefined;
   readonly numbers: Float64Array;
   readonly things: Thing[];
 
@@ -30,7 +38,7 @@ export class Pane implements PaneState {
   }
 
   save(): SavedPane {
-    const { key, startUs, endUs, count, revision, isDirty, isClosed, numbers, things } = this;
+    const { key, startUs, endUs, count, revision, isDirty, isClosed, told, numbers, things } = this;
     return {
       key,
       span: [startUs, endUs],
@@ -40,6 +48,7 @@ export class Pane implements PaneState {
       // JSON has no infinities: only untouched extremes have one.
       numbers: Array.from(numbers, (value) => Number.isFinite(value) ? value : null),
       things: things.map((thing) => thing ?? null),
+      ...(told === undefined ? {} : { told }),
     };
   }
 
@@ -49,6 +58,7 @@ export class Pane implements PaneState {
     pane.revision = saved.revision;
     pane.isDirty = (saved.flags & 1) !== 0;
     pane.isClosed = (saved.flags & 2) !== 0;
+    if (saved.told !== undefined) pane.told = [...saved.told];
     for (const [at, value] of saved.numbers.entries()) pane.numbers[at] = value ?? Infinity;
     for (const aggregate of aggregates) {
       const thing = saved.things[aggregate.thing];
@@ -68,4 +78,5 @@ export interface SavedPane {
   readonly flags: number;
   readonly numbers: readonly (number | null)[];
   readonly things: readonly unknown[];
+  readonly told?: readonly Span[];
 }
