@@ -57,6 +57,7 @@ const letters = new LetterBox(options.letters.ring, options.letters.doorbell, op
 const processor = new Processor(options.spec, {
   tell: (alert) => post({ type: "alert", alert }),
   report: (problem) => log("warn", problem),
+  nowUs,
   deadLetter: (event, reason, error, attempts) => letters.add(event, reason, error, attempts, nowUs()),
 });
 const connection = source.openConnection("internal", "durable", {

@@ -73,6 +73,7 @@ export function processorOptions(
       windows: processing.windows,
       handlers: processing.handlers,
       alerts: processing.alerts,
+      retry: processing.retry,
       maxFrameBytes: config.ingestion.maxFrameBytes,
     },
     tally: processor.tally,

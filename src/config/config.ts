@@ -11,6 +11,7 @@ import type { AuthOptions } from "../auth/authenticator.ts";
 import type { FeedConfig } from "./feeds.ts";
 import type { AlertsSpec } from "../process/alerts/desk.ts";
 import type { HandlerSpec } from "../process/handlers/registry.ts";
+import type { RetrySpec } from "../process/retry.ts";
 import type { RuleSpec } from "../process/rules/spec.ts";
 import type { WindowSpec } from "../process/windows/spec.ts";
 
@@ -283,6 +284,8 @@ export interface ProcessingConfig {
   readonly rules: readonly RuleSpec[];
   readonly windows: readonly WindowSpec[];
   readonly handlers: readonly HandlerSpec[];
+  /** How what a handler could not do is tried again. */
+  readonly retry: RetrySpec;
   readonly alerts: AlertsSpec;
 }
 

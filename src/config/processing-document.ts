@@ -9,11 +9,16 @@ import { formatDuration } from "./units.ts";
 const NONE = "none";
 
 export function processingDocument(processing: ProcessingConfig): Document {
-  const { rules, windows, handlers, alerts } = processing;
+  const { rules, windows, handlers, alerts, retry } = processing;
   return {
     processing: {
       checkpoint_interval: formatDuration(processing.checkpointIntervalMs),
       start: processing.start,
+      retry: {
+        max_pause: formatDuration(retry.maxPauseMs),
+        jitter: retry.jitter,
+        max_parked: retry.maxParked,
+      },
     },
     rules: Object.fromEntries(rules.map((rule) => [rule.name, ruleDocument(rule)])),
     windows: Object.fromEntries(windows.map((window) => [window.name, windowDocument(window)])),

@@ -45,6 +45,11 @@ export function processingConfig(file: CheckedFile, report: Report): ProcessingC
   return {
     checkpointIntervalMs: file.processing.checkpoint_interval,
     start: file.processing.start,
+    retry: {
+      maxPauseMs: file.processing.retry.max_pause,
+      jitter: file.processing.retry.jitter,
+      maxParked: file.processing.retry.max_parked,
+    },
     rules: Object.entries(file.rules).map(([name, rule]) => ruleSpec(name, rule, check)),
     windows: Object.entries(file.windows).map(([name, window]) => windowSpec(name, window, check)),
     handlers: Object.entries(file.handlers).map(

@@ -4,6 +4,7 @@ import { SEVERITIES } from "../process/rules/spec.ts";
 import {
   choice,
   count,
+  decimal,
   duration,
   flag,
   optionalText,
@@ -28,6 +29,16 @@ export const processingSection = section("Processing behind the log", {
     max: 600_000,
   }),
   start: choice("Where a log begins that was never processed", ["earliest", "latest"], "latest"),
+  retry: section("Events that a handler has failed at; attempts and pause are the handler's", {
+    max_pause: duration("Longest pause between two attempts", "30s", { min: 1 }),
+    jitter: decimal("A pause is shortened by up to this share", 0.5, 0, 1),
+    max_parked: count(
+      "Events that may wait; beyond, processing stops until some are done",
+      10_000,
+      1,
+      1_000_000,
+    ),
+  }).prefault({}),
 });
 
 const rule = section("A rule", {

@@ -67,8 +67,9 @@ export class Processing {
   readonly #record = new EventRecord();
   readonly #processed: Float64Array;
   readonly #latencies: readonly Histogram[];
-  /** Events processed since the last commit, by shard. */
+  /** Events processed since the last commit, by shard; and those among all that waited for another attempt then. */
   readonly #uncommitted: number[];
+  readonly #parked: number[];
   #committedMs = performance.now();
   #commitMs = 0;
   #passedUs = 0;
@@ -80,6 +81,8 @@ export class Processing {
     this.#processed = openCounters(options.processed);
     this.#latencies = options.latencies.map((memory) => new Histogram(memory, SHARD_PROCESS));
     this.#uncommitted = options.shards.map(() => 0);
+    const { retries } = host.processor;
+    this.#parked = options.shards.map(({ lane, shard }) => retries.countOf(lane, shard));
     this.#feeds = options.shards.map((info, index) => {
       // A log that has lost its end (power cut, durability none) gives those offsets to other events.
       const { nextOffset } = positions[index] as LogPosition;
@@ -114,8 +117,7 @@ export class Processing {
   /** Whether everything that was published is known to be durable, and everything processed is committed. */
   get isSettled(): boolean {
     const { outbox } = this.#host.processor;
-    return this.isCaughtUp && outbox.count === 0 && this.#uncommitted.every((events) => events === 0) &&
-      !this.#host.processor.wantsCommit;
+    return this.isCaughtUp && outbox.count === 0 && !this.#isDirty;
   }
 
   /** Processes at most one batch, and does what is due. @returns Whether there may be more at once. */
@@ -123,7 +125,10 @@ export class Processing {
     const { processor, letters, offer } = this.#host;
     let moved = letters.flush();
     if (processor.outbox.send(offer)) moved = true;
-    if (!processor.outbox.isFull && !letters.isFull && await this.#read()) moved = true;
+    if (await this.#retry()) moved = true;
+    if (!processor.outbox.isFull && !letters.isFull && !processor.retries.isFull && await this.#read()) {
+      moved = true;
+    }
     const nowUs = this.#host.nowUs();
     if (nowUs - this.#passedUs >= PASS_US || nowUs >= processor.dueUs) this.#pass(nowUs);
     if (this.#isCommitDue()) await this.commit();
@@ -135,7 +140,7 @@ export class Processing {
   dueMs(): number {
     const { processor, letters } = this.#host;
     if (processor.outbox.hasReady || !letters.isEmpty) return 1;
-    let dueMs = (processor.dueUs - this.#host.nowUs()) / 1000;
+    let dueMs = (Math.min(processor.dueUs, processor.retries.dueUs) - this.#host.nowUs()) / 1000;
     if (this.#isDirty) dueMs = Math.min(dueMs, this.#committedMs + this.#pauseMs() - performance.now());
     return Math.max(0, dueMs);
   }
@@ -165,9 +170,13 @@ export class Processing {
     for (const [index, { logId, nextOffset }] of moves.entries()) {
       this.#positions[index] = { logId, nextOffset };
     }
-    for (const [index, events] of this.#uncommitted.entries()) {
+    for (const [index, { lane, shard }] of this.#options.shards.entries()) {
+      // What waits for another attempt is not processed yet.
+      const parked = processor.retries.countOf(lane, shard);
+      const events = (this.#uncommitted[index] as number) + (this.#parked[index] as number) - parked;
       if (events > 0) count(this.#processed, index, events);
       this.#uncommitted[index] = 0;
+      this.#parked[index] = parked;
     }
     processor.outbox.release();
     this.#committedMs = performance.now();
@@ -179,7 +188,9 @@ export class Processing {
   }
 
   get #isDirty(): boolean {
-    return this.#host.processor.wantsCommit || this.#uncommitted.some((events) => events > 0);
+    const { processor } = this.#host;
+    return processor.wantsCommit || processor.retries.isChanged ||
+      this.#uncommitted.some((events) => events > 0);
   }
 
   #isCommitDue(): boolean {
@@ -192,6 +203,15 @@ export class Processing {
     const { checkpointIntervalMs } = this.#options;
     if (!this.#host.processor.wantsCommit) return checkpointIntervalMs;
     return Math.min(checkpointIntervalMs, Math.max(COMMIT_PAUSE_MS, this.#commitMs * COMMIT_PAUSE_FACTOR));
+  }
+
+  /** Tries events again that are due. @returns Whether there were any. */
+  async #retry(): Promise<boolean> {
+    const { processor, letters, nowUs, settle } = this.#host;
+    if (processor.retries.count === 0 || letters.isFull || processor.outbox.isFull) return false;
+    if (!processor.retry(nowUs())) return false;
+    await settle?.();
+    return true;
   }
 
   /** Processes the batch that was received first. @returns Whether there was one. */

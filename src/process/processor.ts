@@ -15,7 +15,8 @@ import { BUILTIN_HANDLERS, type BuiltinName } from "./handlers/builtin.ts";
 import type { BuiltinHandler, Outcome } from "./handlers/outcome.ts";
 import { handlerFor, type HandlerSpec } from "./handlers/registry.ts";
 import { Outbox } from "./outbox.ts";
-import type { EventRecord } from "./rules/event-facts.ts";
+import { orderKeyOf, Retries, type RetrySpec, type SavedRetries } from "./retry.ts";
+import { EventRecord } from "./rules/event-facts.ts";
 import { type EventFacts, plain } from "./rules/expression.ts";
 import { type Firing, Rule, type RuleEffects } from "./rules/rule.ts";
 import type { RuleSpec } from "./rules/spec.ts";
@@ -31,6 +32,8 @@ const HOPS = "esc-hops";
 export const HOPS_MAX = 8;
 /** Silence after an alert of a built-in handler for the same topic. */
 const HANDLER_COOLDOWN_MS = 10_000;
+/** Events tried again in one go. */
+const RETRIES_AT_ONCE = 256;
 
 /** Everything that is configured; structured-cloneable. */
 export interface ProcessorSpec {
@@ -38,13 +41,19 @@ export interface ProcessorSpec {
   readonly windows: readonly WindowSpec[];
   readonly handlers: readonly HandlerSpec[];
   readonly alerts: AlertsSpec;
+  readonly retry: RetrySpec;
   readonly maxFrameBytes: number;
 }
 
 export interface ProcessorHost extends Pick<AlertHost, "tell" | "report"> {
   /** @param error What went wrong, for a person. */
   readonly deadLetter: (event: EventRecord, reason: DropReason, error: string, attempts: number) => void;
-  /** Hands an event to the user's handler; its outcome comes back through `conclude()`. */
+  /** Microseconds since the Unix epoch. */
+  readonly nowUs: () => number;
+  /**
+   * Hands an event to the user's handler, which keeps no part of it but a copy; its outcome comes back through
+   * `conclude()`, in the order of one key's events.
+   */
   readonly delegate?: (handler: HandlerSpec, event: EventRecord) => void;
 }
 
@@ -63,6 +72,8 @@ export class Processor {
   readonly desk: AlertDesk;
   readonly rules: readonly Rule[];
   readonly windows: readonly WindowFeed[];
+  /** Events whose handler has failed, until they are tried again. */
+  readonly retries: Retries;
   /** Events stopped because rules feed each other in a circle. */
   loopCount = 0;
   /** Outputs that are no events: a topic too long, a payload too large. */
@@ -71,6 +82,8 @@ export class Processor {
   readonly #host: ProcessorHost;
   readonly #plans: TopicPlans<Plan>;
   readonly #effects: RuleEffects;
+  readonly #handlers: ReadonlyMap<string, HandlerSpec>;
+  readonly #retried = new EventRecord();
   #results: WindowResult[] = [];
   /** How often the event in hand was derived from another. */
   #hops = 0;
@@ -78,6 +91,8 @@ export class Processor {
   constructor(spec: ProcessorSpec, host: ProcessorHost) {
     this.#spec = spec;
     this.#host = host;
+    this.retries = new Retries(spec.retry, Math.random);
+    this.#handlers = new Map(spec.handlers.map((handler) => [handler.name, handler]));
     this.desk = new AlertDesk(spec.alerts, {
       tell: host.tell,
       report: host.report,
@@ -127,24 +142,52 @@ export class Processor {
     for (const rule of plan.rules) {
       if (!rule.apply(event, this.#effects)) return;
     }
-    if (plan.builtin !== undefined && plan.handler !== undefined) {
-      this.conclude(plan.handler.name, event, plan.builtin.handle(event));
-    } else if (plan.handler !== undefined) this.#host.delegate?.(plan.handler, event);
+    if (plan.handler !== undefined) this.#handle(plan.handler, event);
     for (const window of plan.windows) window.add(event, shardIndex, nowUs);
   }
 
-  /** Carries out what a handler said of an event. */
-  conclude(handler: string, event: EventRecord, outcome: Outcome, attempts = 1): void {
+  /**
+   * Tries events again whose time has come.
+   *
+   * @returns Whether there were any.
+   */
+  retry(nowUs: number): boolean {
+    for (let count = 0; count < RETRIES_AT_ONCE; count++) {
+      const parked = this.retries.takeDue(nowUs);
+      if (parked === undefined) return count > 0;
+      const event = this.#retried;
+      event.lane = parked.lane;
+      event.shard = parked.shard;
+      event.open(parked.frame, 0, parked.offset, parked.receivedUs);
+      event.setPriority(parked.priority);
+      for (const [name, value] of Object.entries(parked.enriched ?? {})) event.enrich(name, value);
+      this.#hops = hopsOf(event);
+      const handler = this.#handlers.get(parked.handler);
+      if (handler === undefined) {
+        // It was taken out of the configuration while the event waited.
+        const attempts = this.retries.finish(orderKeyOf(event), event);
+        const problem = `There is no handler "${parked.handler}" any more`;
+        this.#host.deadLetter(event, "processing_failed", problem, attempts);
+      } else this.#attempt(handler, event);
+    }
+    return true;
+  }
+
+  /** Carries out what a handler said of an event: once for each attempt, in the order of one key's events. */
+  conclude(handler: string, event: EventRecord, outcome: Outcome): void {
+    const { retries } = this;
     switch (outcome.kind) {
-      case "drop":
+      case "behind":
+        retries.hold(orderKeyOf(event), event, handler);
         return;
       case "fail":
-        this.#host.deadLetter(
-          event,
-          attempts > 1 ? "max_retries_exceeded" : "processing_failed",
-          outcome.reason,
-          attempts,
-        );
+        this.#fail(handler, event, outcome);
+        return;
+    }
+    if (retries.count > 0) retries.finish(orderKeyOf(event), event);
+    this.#hops = hopsOf(event);
+    switch (outcome.kind) {
+      case "drop":
         return;
       case "alert":
         this.#raise({
@@ -213,6 +256,7 @@ export class Processor {
       rules: this.rules.map((rule) => [rule.name, ruleShape(rule.spec), rule.save()]),
       windows: this.windows.map(({ spec, operator }) => [spec.name, windowShape(spec), operator.save()]),
       alerts: this.desk.save(),
+      retries: this.retries.save(),
       outbox: this.outbox.save(),
     };
     return Buffer.from(JSON.stringify(state));
@@ -238,6 +282,8 @@ export class Processor {
       else forgotten.push(name);
     }
     this.desk.load(state.alerts);
+    // A checkpoint of an earlier version has none.
+    this.retries.load(state.retries ?? []);
     this.outbox.load(state.outbox);
     return forgotten;
   }
@@ -253,6 +299,37 @@ export class Processor {
       : undefined;
     const isEmpty = rules.length === 0 && windows.length === 0 && handler === undefined;
     return { rules, windows, handler, builtin, isEmpty, topic };
+  }
+
+  /** Gives an event to its handler, unless one before it of the same key waits. */
+  #handle(handler: HandlerSpec, event: EventRecord): void {
+    const { retries } = this;
+    if (retries.count > 0) {
+      const key = orderKeyOf(event);
+      if (retries.holds(key)) {
+        retries.hold(key, event, handler.name);
+        return;
+      }
+    }
+    this.#attempt(handler, event);
+  }
+
+  #attempt(handler: HandlerSpec, event: EventRecord): void {
+    if (isBuiltin(handler.use)) {
+      this.conclude(handler.name, event, BUILTIN_HANDLERS[handler.use].handle(event));
+    } else this.#host.delegate?.(handler, event);
+  }
+
+  #fail(handler: string, event: EventRecord, { reason, isFinal }: Outcome & { kind: "fail" }): void {
+    const { retries } = this;
+    const key = orderKeyOf(event);
+    const spec = this.#handlers.get(handler);
+    const attempts = isFinal === true || spec === undefined
+      ? retries.finish(key, event) + 1
+      : retries.fail(key, event, spec, this.#host.nowUs());
+    if (attempts === 0) return;
+    const died: DropReason = attempts > 1 ? "max_retries_exceeded" : "processing_failed";
+    this.#host.deadLetter(event, died, reason, attempts);
   }
 
   #raise(firing: Firing, event: EventFacts): void {
@@ -342,6 +419,7 @@ interface SavedState {
   readonly rules: readonly (readonly [name: string, shape: string, saved: unknown])[];
   readonly windows: readonly (readonly [name: string, shape: string, saved: unknown])[];
   readonly alerts: unknown;
+  readonly retries?: SavedRetries;
   readonly outbox: readonly string[];
 }
 

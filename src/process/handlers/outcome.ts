@@ -11,8 +11,9 @@ export interface HandlerOutput {
 }
 
 /**
- * `success`: done. `alert`: done, and somebody should know. `drop`: of no interest. `fail`: it cannot be
- * processed, it becomes a dead letter.
+ * `success`: done. `alert`: done, and somebody should know. `drop`: of no interest. `fail`: tried again as often
+ * as the handler's `attempts` say, then a dead letter; at once when it is final. `behind`: not tried, because an
+ * event of the same key before it has failed: it waits until that one is done.
  */
 export type Outcome =
   | { readonly kind: "success"; readonly outputs?: readonly HandlerOutput[] }
@@ -23,7 +24,8 @@ export type Outcome =
     readonly outputs?: readonly HandlerOutput[];
   }
   | { readonly kind: "drop" }
-  | { readonly kind: "fail"; readonly reason: string };
+  | { readonly kind: "fail"; readonly reason: string; readonly isFinal?: boolean }
+  | { readonly kind: "behind" };
 
 export const SUCCESS: Outcome = { kind: "success" };
 

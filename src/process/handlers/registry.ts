@@ -8,7 +8,7 @@ export interface HandlerSpec {
   /** A built-in handler, or a file of the user's. */
   readonly use: string;
   readonly attemptsMax: number;
-  /** Pause before attempt n + 1: n times this, shortened by up to a half. */
+  /** Pause before attempt n + 1: n times this, as far as `processing.retry` allows. */
   readonly pauseMs: number;
   /** Time for one event. */
   readonly budgetMs: number;
