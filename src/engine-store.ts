@@ -12,6 +12,7 @@ import { StoreAccess } from "./store/access.ts";
 import { readMigrations } from "./store/migrations.ts";
 import { openReader } from "./store/open.ts";
 import type { SinkWorkerOptions, StoreOptions } from "./store/options.ts";
+import { workerUrl } from "./threads.ts";
 
 /** The sink's name among the consumers of the store. */
 const SINK_CONSUMER = "events";
@@ -106,7 +107,11 @@ export function storeAccess(
         consumer: SINK_CONSUMER,
       },
     }),
-    open: openReader,
+    open: (backend) =>
+      openReader(backend, {
+        url: workerUrl("src/store/query-worker.ts"),
+        deadlineMs: config.store.queryTimeoutMs,
+      }),
     warn,
   });
 }

@@ -15,6 +15,7 @@ export const WORKER_ENTRIES = [
   "src/dispatch/worker.ts",
   "src/process/worker.ts",
   "src/store/worker.ts",
+  "src/store/query-worker.ts",
   "src/engine-processor-worker.ts",
   "bench/ring-thread.ts",
   "bench/hop-thread.ts",

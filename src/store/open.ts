@@ -15,10 +15,25 @@ export async function openStore(options: StoreOptions, nowUs: () => number): Pro
   return await PostgresStore.open({ ...common, postgres: backend });
 }
 
-/** Opens the reading side; PostgreSQL is reached with the first query. @throws {EscError} STORE_UNAVAILABLE. */
-export async function openReader(backend: StoreOptions["backend"]): Promise<StoreReader> {
+/** A thread that SQLite is asked on. Absent where the caller has nothing else to do than to wait. */
+export interface ReaderThread {
+  /** Where `query-worker.ts` is. */
+  readonly url: URL;
+  /** Time for one question. */
+  readonly deadlineMs: number;
+}
+
+/** Opens the reading side; a server or thread is reached with the first query. @throws {EscError} STORE_UNAVAILABLE. */
+export async function openReader(
+  backend: StoreOptions["backend"],
+  thread?: ReaderThread,
+): Promise<StoreReader> {
   const { StoreReader } = await import("./reader.ts");
   if (backend.kind === "sqlite") {
+    if (thread !== undefined) {
+      const { QueryThread } = await import("./query-thread.ts");
+      return new StoreReader(new QueryThread({ ...thread, path: backend.path }));
+    }
     const { SqliteRunner } = await import("./sqlite-runner.ts");
     return new StoreReader(new SqliteRunner(backend.path));
   }

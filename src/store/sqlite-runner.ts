@@ -18,11 +18,14 @@ export class SqliteRunner implements SqlRunner {
   }
 
   async run<Row>(query: CompiledQuery<Row>): Promise<Row[]> {
+    return await this.all<Row>(query.sql, query.parameters as (string | number | null)[]);
+  }
+
+  /** All rows of a statement. @throws {EscError} STORE_UNAVAILABLE. */
+  async all<Row>(sql: string, parameters: readonly (string | number | null)[]): Promise<Row[]> {
     return await this.meter.measure(async () => {
       try {
-        return this.#database.query<Row, (string | number | null)[]>(query.sql).all(
-          ...query.parameters as (string | number | null)[],
-        );
+        return this.#database.query<Row, (string | number | null)[]>(sql).all(...parameters);
       } catch (error) {
         throw new EscError("STORE_UNAVAILABLE", `The store did not answer: ${messageOf(error)}`, {
           cause: error,

@@ -1,11 +1,13 @@
 /** The questions, on both databases, against a plain search through the same events. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { compilePatterns } from "../../src/event/topic.ts";
+import { openReader } from "../../src/store/open.ts";
 import { SqliteStore } from "../../src/store/sqlite.ts";
 import { PostgresStore } from "../../src/store/postgres.ts";
 import type { Order } from "../../src/store/queries.ts";
 import { StoreReader } from "../../src/store/reader.ts";
 import type { Store } from "../../src/store/store.ts";
+import { workerUrl } from "../../src/threads.ts";
 import { POSTGRES_MISSING, PostgresServer } from "../support/postgres.ts";
 import { withRandom } from "../support/seed.ts";
 import { TemporaryFolder } from "../support/temp.ts";
@@ -22,11 +24,17 @@ interface Place {
   remove(): Promise<void>;
 }
 
-async function sqlitePlace(): Promise<Place> {
+const threadReader = (path: string) =>
+  openReader({ kind: "sqlite", path }, { url: workerUrl("src/store/query-worker.ts"), deadlineMs: 10_000 });
+
+const sqlitePlace = () => sqliteFile(async (path) => sqliteReader(path));
+const threadPlace = () => sqliteFile(threadReader);
+
+async function sqliteFile(readerOf: (path: string) => Promise<StoreReader>): Promise<Place> {
   const folder = new TemporaryFolder("reader");
   const path = folder.path("r.db");
   const store = await SqliteStore.open({ path, origin: "o", nowUs: () => T0_US, autoMigrate: true });
-  return { store, reader: sqliteReader(path), remove: async () => folder.remove() };
+  return { store, reader: await readerOf(path), remove: async () => folder.remove() };
 }
 
 async function postgresPlace(): Promise<Place> {
@@ -40,7 +48,13 @@ async function postgresPlace(): Promise<Place> {
   return { store, reader: new StoreReader(postgresRunner(server.url)), remove: () => server.remove() };
 }
 
-for (const [kind, create] of [["sqlite", sqlitePlace], ["postgres", postgresPlace]] as const) {
+for (
+  const [kind, create] of [
+    ["sqlite", sqlitePlace],
+    ["sqlite, on a thread of its own", threadPlace],
+    ["postgres", postgresPlace],
+  ] as const
+) {
   const missing = kind === "postgres" ? POSTGRES_MISSING : undefined;
   describe.skipIf(missing !== undefined)(
     `reader on ${kind}${missing === undefined ? "" : ` (${missing})`}`,
