@@ -74,6 +74,7 @@ async function serve(path: string | undefined, context: CommandContext): Promise
   const http = await listen(Server, view, engine, logger);
   reloader.http = http;
   const grpc = await listenGrpc(http, engine);
+  reloader.grpc = grpc;
 
   process.on("SIGHUP", () => {
     notifier.reloading();
@@ -165,27 +166,18 @@ async function listen(
 
 /** Opens the gRPC listener, if it is enabled. With TLS its library is loaded now, else with the first call. */
 async function listenGrpc(http: HttpServer, engine: Engine): Promise<GrpcListener | undefined> {
-  const { grpc, tls } = engine.config;
+  const { grpc } = engine.config;
   if (!grpc.enable) return undefined;
   const { host, port } = grpc;
-  const door = engine.authenticator;
+  const door = http.access;
+  const tls = tlsOptions(engine.config);
   try {
-    if (tls.cert === null || tls.key === null) {
+    if (tls === undefined) {
       const { LazyGrpc } = await import("../src/api/grpc/lazy.ts");
       return await LazyGrpc.start(http.context, { host, port, door });
     }
     const { GrpcServer } = await import("../src/api/grpc/server.ts");
-    return await GrpcServer.start(http.context, {
-      host,
-      port,
-      door,
-      tls: {
-        cert: tls.cert,
-        key: tls.key,
-        ca: tls.ca ?? undefined,
-        requireClientCertificate: tls.clientAuth === "require",
-      },
-    });
+    return await GrpcServer.start(http.context, { host, port, door, tls });
   } catch (error) {
     await http.stop();
     engine.close();
@@ -237,6 +229,7 @@ class Reloader {
   readonly #logger: Logger;
   /** Set once it listens. */
   http: HttpServer | undefined;
+  grpc: GrpcListener | undefined;
   #running: LoadedConfig;
 
   constructor(
@@ -274,9 +267,11 @@ class Reloader {
   /** Tokens, permissions and certificates; connections that are open go on unless they are not allowed any more. */
   async #applySecurity(wanted: Config): Promise<void> {
     this.#engine.applySecurity(wanted);
-    const tls = wanted.tls.http ? tlsOptions(wanted) : undefined;
-    const running = tlsOptions(this.#running.config);
-    if (tls !== undefined && !isDeepStrictEqual(tls, running)) this.http?.replaceTls(tls);
+    const tls = tlsOptions(wanted);
+    if (tls !== undefined && !isDeepStrictEqual(tls, tlsOptions(this.#running.config))) {
+      if (wanted.tls.http) await this.http?.replaceTls(tls);
+      if (this.grpc !== undefined && "replaceTls" in this.grpc) this.grpc.replaceTls(tls);
+    }
     await this.http?.identifyAgain();
   }
 }

@@ -155,7 +155,7 @@ export function ingestOptions(
           port: tcp.port,
           maxConnections: tcp.maxConnections,
           idleTimeoutMs: tcp.idleTimeoutMs,
-          reusePort: workers > 1,
+          portShares: workers,
           limits: {
             perAddress: config.limits.connectionsPerAddress,
             perSecond: config.limits.connectsPerSecond,

@@ -2,10 +2,12 @@
  * Who sends a request, and whether the route is theirs to use; and who looks after what lasts longer than a
  * request. Main thread.
  */
-import type { Authenticator } from "../auth/authenticator.ts";
+import type { Authenticator, Credentials } from "../auth/authenticator.ts";
 import { type Caller, EVERYBODY } from "../auth/caller.ts";
 import { Callers } from "../auth/callers.ts";
+import type { RateLimit } from "../auth/rate.ts";
 import { bearerToken } from "../auth/token.ts";
+import type { SessionLimits } from "../ingest/session-context.ts";
 import { count } from "../metrics/counters.ts";
 import { SOURCE_AUTH_FAILURES } from "../metrics/layout.ts";
 import { type Need, needOf } from "./needs.ts";
@@ -26,6 +28,7 @@ export interface AuditEntry {
 export interface AccessOptions {
   /** Absent: auth is off, and everybody may do everything. */
   readonly door?: Pick<Authenticator, "authenticate"> | undefined;
+  readonly limits?: SessionLimits | undefined;
   /** Counter block of the main thread. */
   readonly counters: Float64Array;
   readonly audit: (entry: AuditEntry) => void;
@@ -34,15 +37,21 @@ export interface AccessOptions {
 
 /** Something that lasts, and ends when its caller is not welcome any more. */
 export interface Stay {
-  readonly token: string | undefined;
+  readonly credentials: Credentials;
   readonly caller: Caller;
   /** @param reason For the client. */
   readonly end: (reason: string) => void;
 }
 
+/** A caller, or what is wrong with the credentials. */
+export type Found = { readonly caller: Caller; readonly problem?: never } | {
+  readonly problem: string;
+  readonly caller?: never;
+};
+
 /** A caller, or the response that refuses it. */
 export type Admission =
-  | { readonly caller: Caller; readonly token: string | undefined; readonly response?: never }
+  | { readonly caller: Caller; readonly credentials: Credentials; readonly response?: never }
   | { readonly response: Response; readonly who: string };
 
 const UNKNOWN = "unknown";
@@ -64,17 +73,32 @@ export class Access {
   async admit(route: Route, request: Request, url: URL): Promise<Admission> {
     const { door } = this.#options;
     const need = needOf(route);
-    if (door === undefined) return { caller: EVERYBODY, token: undefined };
+    if (door === undefined) return { caller: EVERYBODY, credentials: {} };
     const token = bearerToken(request.headers.get("authorization")) ?? queryToken(request, url);
-    if (need === "public") return { caller: EVERYBODY, token: undefined };
-    const verdict = await door.authenticate(token === undefined ? {} : { token });
-    if (verdict.identity === undefined) {
-      count(this.#options.counters, SOURCE_AUTH_FAILURES, 1);
-      return { response: unauthorized(verdict.problem, token !== undefined), who: UNKNOWN };
+    const credentials = token === undefined ? {} : { token };
+    if (need === "public") return { caller: EVERYBODY, credentials };
+    const found = await this.identify(credentials);
+    if (found.caller === undefined) {
+      return { response: unauthorized(found.problem, token !== undefined), who: UNKNOWN };
     }
-    const caller = this.#callers.of(verdict.identity);
-    if (has(caller, need)) return { caller, token };
+    const { caller } = found;
+    if (has(caller, need)) return { caller, credentials };
     return { response: insufficient(caller, need), who: caller.name };
+  }
+
+  /** Finds out who shows these credentials; failures are counted. */
+  async identify(credentials: Credentials): Promise<Found> {
+    const { door } = this.#options;
+    if (door === undefined) return { caller: EVERYBODY };
+    const verdict = await door.authenticate(credentials);
+    if (verdict.identity !== undefined) return { caller: this.#callers.of(verdict.identity) };
+    count(this.#options.counters, SOURCE_AUTH_FAILURES, 1);
+    return { problem: verdict.problem };
+  }
+
+  /** How much the caller may still send; `undefined`: no limit, as where nobody says who they are. */
+  rateOf(caller: Caller): RateLimit | undefined {
+    return this.#options.door === undefined ? undefined : this.#options.limits?.rateOf(caller);
   }
 
   /** Notes what an administrator did, or tried. Looking at things is no action. */
@@ -104,7 +128,7 @@ export class Access {
     const { door } = this.#options;
     if (door === undefined) return;
     for (const stay of [...this.#stays]) {
-      const verdict = await door.authenticate(stay.token === undefined ? {} : { token: stay.token });
+      const verdict = await door.authenticate(stay.credentials);
       if (verdict.identity === undefined) this.#end(stay, verdict.problem);
       else if (!Bun.deepEquals(verdict.identity.grants, stay.caller.identity.grants)) {
         this.#end(stay, "Permissions have changed: connect again");

@@ -7,6 +7,7 @@ import { ShardTails } from "../deliver/tail.ts";
 import { describeDamage } from "../log/damage.ts";
 import { openSourceLatency, SOURCE_DELIVER } from "../metrics/latency.ts";
 import { nowUs } from "../system/clock.ts";
+import { PortHandover } from "../system/port-handover.ts";
 import { BodyGate } from "./body.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { Caller } from "../auth/caller.ts";
@@ -69,9 +70,9 @@ export class HttpServer {
   /** Where it listens: `host:port`. */
   readonly address: string;
   readonly port: number;
-  #server: Server<SocketData>;
-  /** Servers with an older certificate: they take no connections and serve those that are open. */
-  readonly #retired: Server<SocketData>[] = [];
+  readonly #listener: PortHandover<Server<SocketData>>;
+  /** Those with an older certificate too: they serve the connections that are open. */
+  readonly #servers: Server<SocketData>[] = [];
   readonly #options: HttpServerOptions;
   readonly #context: ApiContext;
   readonly #sockets: WebSockets;
@@ -95,6 +96,7 @@ export class HttpServer {
     this.#sockets = new WebSockets(this.#context, { isGuarded: door !== undefined, limits });
     this.#access = new Access({
       door,
+      limits,
       counters: engine.source.counters,
       audit: options.audit ?? (() => {}),
       nowMs: Date.now,
@@ -102,8 +104,9 @@ export class HttpServer {
     this.#app = this.#buildApp();
     // A shared port hides that another program has it: look first.
     if (tls !== undefined && options.port !== 0) void this.#listen(undefined, options.port, false).stop(true);
-    this.#server = this.#listen(tls, options.port, tls !== undefined);
-    this.port = this.#server.port ?? options.port;
+    const server = this.#listen(tls, options.port, tls !== undefined);
+    this.port = server.port ?? options.port;
+    this.#listener = new PortHandover(server, { port: this.port, shares: 1 });
     this.address = `${options.host.includes(":") ? `[${options.host}]` : options.host}:${this.port}`;
     this.#context.turns.add(this.#sockets);
     this.#context.turns.add(this.#context.groups);
@@ -120,16 +123,20 @@ export class HttpServer {
   }
 
   /**
-   * Takes new connections with another certificate; those that are open go on with theirs.
+   * Takes new connections with another certificate; those that are open go on with theirs, and nobody is
+   * refused in between.
    *
-   * @throws {EscError} When the port cannot be bound again: the old certificate stays.
+   * @returns Rejects with an `EscError` when the port cannot be bound again: the old certificate stays.
    */
-  replaceTls(tls: TlsListenerOptions): void {
-    if (this.#options.tls === undefined) return;
-    const old = this.#server;
-    this.#server = this.#listen(tls, this.port, true);
-    void old.stop(false);
-    this.#retired.push(old);
+  async replaceTls(tls: TlsListenerOptions): Promise<void> {
+    if (this.#options.tls !== undefined) {
+      await this.#listener.replace(() => this.#listen(tls, this.port, true));
+    }
+  }
+
+  /** Who comes in, here and by other listeners of the main thread. */
+  get access(): Access {
+    return this.#access;
   }
 
   /** What other listeners of the main thread share with this one. */
@@ -154,7 +161,8 @@ export class HttpServer {
     this.#sockets.close();
     this.#context.groups.close();
     await this.#context.turns.stop();
-    await Promise.all([this.#server, ...this.#retired].map((server) => server.stop(true)));
+    this.#listener.stop();
+    await Promise.all(this.#servers.map((server) => server.stop(true)));
     this.#context.tails.close();
   }
 
@@ -162,7 +170,7 @@ export class HttpServer {
     const { host } = this.#options;
     const isLocal = isLoopback(host);
     try {
-      return Bun.serve<SocketData>({
+      const opened = Bun.serve<SocketData>({
         hostname: host,
         port,
         reusePort,
@@ -180,6 +188,8 @@ export class HttpServer {
         },
         websocket: this.#sockets.handlers(),
       });
+      this.#servers.push(opened);
+      return opened;
     } catch (error) {
       const isTaken = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
       throw new EscError(
@@ -237,15 +247,14 @@ export class HttpServer {
   async #answer(
     route: Route,
     call: Pick<ApiRequest, "request" | "url" | "params" | "server">,
-    { caller, token }: Extract<Admission, { caller: Caller }>,
+    { caller, credentials }: Extract<Admission, { caller: Caller }>,
   ): Promise<Response> {
-    const isUnlimited = this.#options.door === undefined;
     try {
       return await route.handle({
         ...call,
         caller,
-        rate: isUnlimited ? undefined : this.#options.limits?.rateOf(caller),
-        watch: (end) => this.#access.watch({ token, caller, end }),
+        rate: this.#access.rateOf(caller),
+        watch: (end) => this.#access.watch({ credentials, caller, end }),
       });
     } catch (error) {
       return answerError(error, this.#context.engine);

@@ -11,6 +11,8 @@ export type BodyHandler = (bytes: Uint8Array, at: number, end: number) => void;
 
 /** Smallest body a server sends: head and opcode. */
 const CONTROL_BODY_BYTES_MIN = 2;
+const TLS_ALERT = 0x15;
+const TLS_VERSION_MAJOR = 0x03;
 const CARRY_BYTES_INITIAL = 64 * 1024;
 
 /** Splits one connection's inbound stream. Holds at most one unfinished frame. */
@@ -77,6 +79,12 @@ export class FrameSplitter {
     const length = ((bytes[at] as number) << 24 | (bytes[at + 1] as number) << 16 |
       (bytes[at + 2] as number) << 8 | (bytes[at + 3] as number)) >>> 0;
     if (length < CONTROL_BODY_BYTES_MIN || length > this.#frameBytesMax) {
+      // Where a length is expected: a record of type alert, version 3.x.
+      if (bytes[at] === TLS_ALERT && bytes[at + 1] === TLS_VERSION_MAJOR) {
+        throw new EscError("SERVER_UNREACHABLE", "Server speaks TLS on this port", {
+          hint: "Add --tls, or --ca with the certificate of its authority",
+        });
+      }
       throw new EscError("BAD_LENGTH", `Server sent a frame of ${length} bytes`, {
         hint: "Check that an esc server listens on this port",
       });

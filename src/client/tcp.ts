@@ -34,11 +34,13 @@ export function dialTcp(address: Address): Dial {
   return async (events) => {
     const timeout = Promise.withResolvers<never>();
     const timer = setTimeout(() => timeout.reject(new Error("no answer")), CONNECT_MS_MAX);
-    const opening = open(address, events);
+    const abandoned = new AbortController();
+    const opening = open(address, events, abandoned.signal);
     try {
       return await Promise.race([opening, timeout.promise]);
     } catch (cause) {
       // A connection that opens after all is nobody's.
+      abandoned.abort();
       opening.then((late) => late.abort(), () => {});
       throw unreachable(address, cause);
     } finally {
@@ -50,10 +52,39 @@ export function dialTcp(address: Address): Dial {
 /** The error of a server that cannot be reached at `address`. @param flags The options that name another one. */
 export function unreachable(address: Address, cause: unknown, flags = "--host and --port"): EscError {
   const { host, port } = address;
-  return new EscError("SERVER_UNREACHABLE", `Cannot connect to ${host}:${port}: ${reasonOf(cause)}`, {
-    cause,
-    hint: `Start a server with 'esc serve', or name another one with ${flags}`,
-  });
+  const trust = trustProblem(cause);
+  return new EscError(
+    "SERVER_UNREACHABLE",
+    `Cannot connect to ${host}:${port}: ${trust?.reason ?? reasonOf(cause)}`,
+    { cause, hint: trust?.hint ?? `Start a server with 'esc serve', or name another one with ${flags}` },
+  );
+}
+
+/** What is wrong with the server's certificate, and what to do about it; `undefined` for any other error. */
+function trustProblem(cause: unknown): { readonly reason: string; readonly hint: string } | undefined {
+  if (!(cause instanceof Error) || !("code" in cause)) return undefined;
+  switch (cause.code) {
+    case "SELF_SIGNED_CERT_IN_CHAIN":
+    case "DEPTH_ZERO_SELF_SIGNED_CERT":
+    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
+    case "UNABLE_TO_GET_ISSUER_CERT":
+    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
+    case "CERT_SIGNATURE_FAILURE":
+      return {
+        reason: `no authority that is trusted here has signed its certificate (${cause.code})`,
+        hint: "Name the authority's certificate with --ca",
+      };
+    case "CERT_HAS_EXPIRED":
+    case "CERT_NOT_YET_VALID":
+      return { reason: `${cause.message} (${cause.code})`, hint: "Renew the server's certificate" };
+    case "ERR_TLS_CERT_ALTNAME_INVALID":
+      return {
+        reason: `its certificate is for another name: ${cause.message}`,
+        hint: "Connect by a name that the certificate has, or issue one for this name",
+      };
+    default:
+      return undefined;
+  }
 }
 
 function reasonOf(cause: unknown): string {
@@ -70,20 +101,28 @@ function reasonOf(cause: unknown): string {
   }
 }
 
+/** Certificates are verified in `handshake`: the runtime lets one pass and closes later. `{}` would be no TLS. */
+function runtimeTls(host: string, tls: ClientTls) {
+  return { rejectUnauthorized: false, ...tls, ...(isIP(host) === 0 ? { serverName: host } : {}) };
+}
+
 /** What is wrong with the name in the server's certificate. */
 function wrongName(host: string, socket: Socket): Error | undefined {
   return checkServerIdentity(host, socket.getPeerCertificate());
 }
 
-async function open({ host, port, tls }: Address, events: TransportEvents): Promise<Transport> {
+async function open(
+  { host, port, tls }: Address,
+  events: TransportEvents,
+  abandoned: AbortSignal,
+): Promise<Transport> {
   let failure: Error | undefined;
   let isOpen = false;
   const greeted = Promise.withResolvers<void>();
   const socket = await Bun.connect({
     hostname: host,
     port,
-    // Verified below: the runtime lets a handshake pass and closes later.
-    ...(tls === undefined ? {} : { tls: isIP(host) === 0 ? { ...tls, serverName: host } : { ...tls } }),
+    ...(tls === undefined ? {} : { tls: runtimeTls(host, tls) }),
     socket: {
       binaryType: "uint8array",
       open(opened) {
@@ -116,7 +155,11 @@ async function open({ host, port, tls }: Address, events: TransportEvents): Prom
       connectError: () => {},
     },
   });
-  if (tls !== undefined) await greeted.promise;
+  if (tls !== undefined) {
+    // A server that never answers the handshake would keep the socket, and with it the process.
+    abandoned.addEventListener("abort", () => socket.terminate());
+    await greeted.promise;
+  }
   return {
     write: (bytes, at, end) => Math.max(0, socket.write(bytes, at, end - at)),
     pause: () => socket.pause(),

@@ -76,8 +76,8 @@ export const authSection = section("Who may do what; what is not granted is refu
   udp: udp.prefault({}),
 });
 
-export const tlsSection = section("TLS 1.2 and later on TCP and HTTP", {
-  enabled: flag("Encrypt what the listeners below speak", false),
+export const tlsSection = section("TLS 1.2 and later on TCP, HTTP and gRPC", {
+  enabled: flag("Encrypt gRPC, and what the listeners below speak", false),
   cert_file: optionalText("PEM file with the server's certificate and its chain, relative to this file"),
   key_file: optionalText("PEM file with its private key"),
   ca_file: optionalText("PEM file with the authorities that client certificates must come from"),

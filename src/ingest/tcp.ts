@@ -1,7 +1,7 @@
 /**
  * The TCP listener: accepts connections up to a limit and hands their bytes to sessions.
  *
- * All of it runs on one ingest worker. Several workers may share a port (`reusePort`): then the kernel
+ * All of it runs on one ingest worker. Several workers may share a port (`portShares`): then the kernel
  * spreads the connections, and each worker has its share of `maxConnections`.
  */
 import type { Socket, TCPSocketListener } from "bun";
@@ -19,6 +19,7 @@ import {
   SOURCE_LIMITED,
 } from "../metrics/layout.ts";
 import type { Limit } from "../metrics/layout.ts";
+import { PortHandover } from "../system/port-handover.ts";
 import { ConnectionLimits } from "./connection-limits.ts";
 import type { ConnectionLimitOptions } from "./connection-limits.ts";
 import { Session } from "./session.ts";
@@ -33,8 +34,8 @@ export interface TcpListenerOptions {
   readonly maxFrameBytes: number;
   /** Connections that sent nothing for this long are closed; `null`: never. Subscribers may be silent. */
   readonly idleTimeoutMs: number | null;
-  /** Whether other threads listen on the same port. */
-  readonly reusePort: boolean;
+  /** Threads that listen on the port, this one included. */
+  readonly portShares: number;
   readonly tls?: TlsListenerOptions | undefined;
   /** Absent: no limits of single addresses. */
   readonly limits?: ConnectionLimitOptions;
@@ -84,7 +85,7 @@ export class TcpListener {
   readonly #parts: TcpListenerParts;
   readonly #context: SessionContext;
   readonly #limits: ConnectionLimits;
-  #listener: TCPSocketListener<Held>;
+  readonly #listener: PortHandover<TCPSocketListener<Held>>;
   /** Connections in their TLS handshake, and until when it must be over. */
   readonly #greeting = new Map<Socket<Held>, number>();
   /** Refused sockets and until when they may linger. */
@@ -111,16 +112,17 @@ export class TcpListener {
       ending: new Set(),
       onGone: (session) => this.sessions.delete(session),
     };
-    const { tls, reusePort, host, port } = options;
+    const { tls, portShares: shares, host, port } = options;
     // A shared port hides that another program has it: look first.
-    if (tls !== undefined && !reusePort && port !== 0) {
+    if (tls !== undefined && shares === 1 && port !== 0) {
       this.#listen(undefined, { host, port, reusePort: false }).stop();
     }
-    this.#listener = this.#listen(tls, { host, port, reusePort: reusePort || tls !== undefined });
+    const listener = this.#listen(tls, { host, port, reusePort: shares > 1 || tls !== undefined });
+    this.#listener = new PortHandover(listener, { port: listener.port, shares });
   }
 
   get port(): number {
-    return this.#listener.port;
+    return this.#listener.current.port;
   }
 
   /** Whether sessions wait for something that rings no bell: room in the ring, or a deadline. */
@@ -168,25 +170,22 @@ export class TcpListener {
   }
 
   /**
-   * Takes new connections with another certificate; those that are open go on with theirs.
+   * Takes new connections with another certificate; those that are open go on with theirs, and nobody is
+   * refused in between.
    *
-   * The port is bound a second time before the old listener lets go of it, so nobody is refused in between.
-   *
-   * @throws {EscError} When it cannot be bound: the old certificate stays.
+   * @returns Rejects with an `EscError` when the port cannot be bound again: the old certificate stays.
    */
-  replaceTls(tls: TlsListenerOptions): void {
+  async replaceTls(tls: TlsListenerOptions): Promise<void> {
     if (!this.#accepting || this.#options.tls === undefined) return;
     const { host } = this.#options;
-    const old = this.#listener;
-    this.#listener = this.#listen(tls, { host, port: old.port, reusePort: true });
-    old.stop(false);
+    await this.#listener.replace(() => this.#listen(tls, { host, port: this.port, reusePort: true }));
   }
 
   /** Takes no more connections; those that are open go on. */
   stopAccepting(): void {
     if (!this.#accepting) return;
     this.#accepting = false;
-    this.#listener.stop(false);
+    this.#listener.stop();
   }
 
   /** Ends every session: last answers go out first. `sessions` is empty when all are gone. */

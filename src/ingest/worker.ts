@@ -183,13 +183,13 @@ class IngestThread {
       case "identify_again":
         return this.#tcp?.identifyAgain();
       case "tls":
-        return this.#replaceTls(command.tls);
+        return void this.#replaceTls(command.tls);
     }
   }
 
-  #replaceTls(tls: TlsListenerOptions): void {
+  async #replaceTls(tls: TlsListenerOptions): Promise<void> {
     try {
-      this.#tcp?.replaceTls(tls);
+      await this.#tcp?.replaceTls(tls);
     } catch (error) {
       if (!(error instanceof EscError)) throw error;
       log("error", `The new certificate is not used: ${error.message}`);

@@ -24,7 +24,7 @@ export class TcpRig {
       maxConnections: 10,
       maxFrameBytes: 64 * 1024,
       idleTimeoutMs: null,
-      reusePort: false,
+      portShares: 1,
       ...options,
     }, {
       source: this.source,

@@ -30,7 +30,7 @@ export class WorkerRig {
       shards: [{ index: 0, lane: "batch", shard: 0, directory: `${directory}/log`, state: this.shardState }],
       serverVersion: "1.2.3",
       maxFrameBytes: 64 * 1024,
-      tcp: { host: "127.0.0.1", port: 0, maxConnections: 50, idleTimeoutMs: null, reusePort: false },
+      tcp: { host: "127.0.0.1", port: 0, maxConnections: 50, idleTimeoutMs: null, portShares: 1 },
       udp: { host: "127.0.0.1", port: 0, receiveBufferBytes: 1 << 20 },
       files: [],
       checkpointsDirectory: `${directory}/checkpoints`,

@@ -62,7 +62,7 @@ test("the worker takes events from TCP, UDP and a file, and acknowledges", async
 test("a port in use is told in a sentence, and the thread ends", async () => {
   const rig = await start();
   const second = await start({
-    tcp: { host: "127.0.0.1", port: rig.tcpPort, maxConnections: 1, idleTimeoutMs: null, reusePort: false },
+    tcp: { host: "127.0.0.1", port: rig.tcpPort, maxConnections: 1, idleTimeoutMs: null, portShares: 1 },
   });
   expect(second.messages).toEqual([{
     type: "failed",

@@ -1,25 +1,50 @@
-/** Who is calling: the token of a call's metadata, checked once a call. */
-import type { Metadata } from "@grpc/grpc-js";
-import type { Authenticator } from "../../auth/authenticator.ts";
-import { Caller, EVERYBODY } from "../../auth/caller.ts";
+/** Who is calling: the token of a call's metadata or the certificate of its connection, checked once a call. */
+import type { Metadata, ServerUnaryCall } from "@grpc/grpc-js";
+import type { Credentials } from "../../auth/authenticator.ts";
+import type { Caller } from "../../auth/caller.ts";
+import { subjectOf } from "../../auth/certificate.ts";
+import type { RateLimit } from "../../auth/rate.ts";
 import { EscError } from "../../errors.ts";
+import type { Access } from "../access.ts";
 
-/** Absent: auth is off, and everybody may do everything. */
-export type Door = Pick<Authenticator, "authenticate"> | undefined;
+/** What admits callers; the same for HTTP. */
+export type Door = Pick<Access, "identify" | "watch" | "rateOf">;
+
+/** Any call: of one request, or a stream. */
+export type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, "metadata" | "getAuthContext">;
+
+/** Somebody who calls, and may. */
+export interface Visitor {
+  readonly caller: Caller;
+  /** How much it may still send; `undefined`: no limit. */
+  readonly rate: RateLimit | undefined;
+  /** Looks after a call that lasts. @param end Is told why the caller is not welcome any more. @returns Stops. */
+  readonly watch: (end: (reason: string) => void) => () => void;
+}
 
 /**
- * Finds out who calls.
+ * Finds out who calls: by `authorization: Bearer TOKEN`, else by the client certificate.
  *
- * @param metadata With `authorization: Bearer TOKEN`.
  * @throws {EscError} `UNAUTHORIZED`.
  */
-export async function admit(door: Door, metadata: Metadata): Promise<Caller> {
-  if (door === undefined) return EVERYBODY;
+export async function admit(door: Door, call: AnyCall): Promise<Visitor> {
+  const credentials = credentialsOf(call);
+  const { caller, problem } = await door.identify(credentials);
+  if (caller === undefined) throw new EscError("UNAUTHORIZED", problem);
+  return { caller, rate: door.rateOf(caller), watch: (end) => door.watch({ credentials, caller, end }) };
+}
+
+function credentialsOf(call: AnyCall): Credentials {
+  const token = tokenOf(call.metadata);
+  if (token !== undefined) return { token };
+  // The library gives a certificate only when it is verified.
+  const certificate = call.getAuthContext().sslPeerCertificate;
+  return certificate === undefined ? {} : { subject: subjectOf(certificate.subject) };
+}
+
+function tokenOf(metadata: Metadata): string | undefined {
   const [value] = metadata.get("authorization");
-  const token = /^bearer +(\S+)$/i.exec(String(value ?? ""))?.[1];
-  const verdict = await door.authenticate(token === undefined ? {} : { token });
-  if (verdict.identity === undefined) throw new EscError("UNAUTHORIZED", verdict.problem);
-  return new Caller(verdict.identity);
+  return /^bearer +(\S+)$/i.exec(String(value ?? ""))?.[1];
 }
 
 /** @throws {EscError} `FORBIDDEN` If one of the topics is not the caller's to publish to. */

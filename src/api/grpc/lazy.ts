@@ -15,8 +15,7 @@ export interface LazyGrpcOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
-  /** Who is let in; absent: everybody. */
-  readonly door?: Door;
+  readonly door: Door;
 }
 
 interface Loaded {

@@ -1,10 +1,14 @@
 /** Publish and PublishBatch: one request, one answer. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { handleUnaryCall, Metadata } from "@grpc/grpc-js";
+import type { handleUnaryCall } from "@grpc/grpc-js";
 import { ERROR_CODES, EscError } from "../../errors.ts";
+import type { RateLimit } from "../../auth/rate.ts";
+import { LISTENERS } from "../../event/frame.ts";
 import type { AcksName } from "../../event/run.ts";
+import { count } from "../../metrics/counters.ts";
+import { LIMITS, SOURCE_LIMITED } from "../../metrics/layout.ts";
 import type { ApiContext } from "../context.ts";
-import { admit, allowPublish, type Door } from "./door.ts";
+import { admit, allowPublish, type AnyCall, type Door } from "./door.ts";
 import { submissionOf } from "./event-message.ts";
 import {
   Acks,
@@ -34,13 +38,15 @@ export function publishCalls(context: ApiContext, door: Door): PublishCalls {
   const publish = async (
     events: readonly (Event | undefined)[],
     acks: Acks,
-    metadata: Metadata,
+    call: AnyCall,
   ): Promise<Answer> => {
     const startedMs = performance.now();
     const name = ACKS[acks];
     if (name === undefined) throw new EscError("USAGE", `acks ${acks} is not known`);
     if (events.length === 0) throw new EscError("USAGE", "The batch is empty");
-    allowPublish(await admit(door, metadata), events.map((event) => event?.topic ?? ""));
+    const { caller, rate } = await admit(door, call);
+    allowPublish(caller, events.map((event) => event?.topic ?? ""));
+    charge(context, rate, events);
     const outcomes = await context.publisher.publish(events.map(submissionOf), name, "grpc");
     const refused = outcomes.flatMap((outcome, index) => outcome.ok ? [] : [{ index, ...outcome }]);
     const [first] = refused;
@@ -59,17 +65,38 @@ export function publishCalls(context: ApiContext, door: Door): PublishCalls {
     };
   };
   return {
-    Publish: ({ request, metadata }, answer) => {
-      publish([request.event], request.acks, metadata).then(
+    Publish: (call, answer) => {
+      publish([call.request.event], call.request.acks, call).then(
         (response) => answer(null, response),
         (error: unknown) => answer(statusOfError(error)),
       );
     },
-    PublishBatch: ({ request, metadata }, answer) => {
-      publish(request.events, request.acks, metadata).then(
+    PublishBatch: (call, answer) => {
+      publish(call.request.events, call.request.acks, call).then(
         (response) => answer(null, response),
         (error: unknown) => answer(statusOfError(error)),
       );
     },
   };
+}
+
+/** Takes a batch from what the caller may send. @throws {EscError} `RATE_LIMITED`. */
+function charge(
+  { engine, meters }: ApiContext,
+  rate: RateLimit | undefined,
+  events: readonly (Event | undefined)[],
+): void {
+  if (rate === undefined) return;
+  const waitMs = rate.waitMs(meters.nowUs());
+  if (waitMs > 0) {
+    engine.source.countRejected(LISTENERS.indexOf("grpc"), "rate_limited", 1);
+    count(engine.source.counters, SOURCE_LIMITED + LIMITS.indexOf("rate"), 1);
+    throw new EscError("RATE_LIMITED", `More than the caller may send now: wait ${Math.ceil(waitMs)} ms`);
+  }
+  rate.take(meters.nowUs(), events.length, payloadBytes(events));
+}
+
+/** Bytes of all payloads. */
+export function payloadBytes(events: readonly (Event | undefined)[]): number {
+  return events.reduce((bytes, event) => bytes + (event?.payload.length ?? 0), 0);
 }

@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import { EscError } from "../../errors.ts";
 import type { ApiContext } from "../context.ts";
 import { definitionOf } from "./definition.ts";
+import type { TlsListenerOptions } from "../../ingest/tcp.ts";
 import type { Door } from "./door.ts";
 import { EventService, file_eventstream } from "./eventstream_pb.ts";
 import { file_health, Health } from "./health_pb.ts";
@@ -18,23 +19,14 @@ import {
 } from "./reflection_v1alpha_pb.ts";
 import { streamCall } from "./stream-call.ts";
 import { subscribeCall } from "./subscribe-call.ts";
+import { TlsCredentials } from "./tls.ts";
 
 export interface GrpcServerOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
-  /** Who is let in; absent: everybody. */
-  readonly door?: Door;
-  readonly tls?: GrpcTls | undefined;
-}
-
-/** PEM texts. */
-export interface GrpcTls {
-  readonly cert: string;
-  readonly key: string;
-  /** Of client certificates. */
-  readonly ca?: string | undefined;
-  readonly requireClientCertificate: boolean;
+  readonly door: Door;
+  readonly tls: TlsListenerOptions;
 }
 
 /** Calls that wait for their verdict at the end have so long. */
@@ -46,29 +38,37 @@ export class GrpcServer {
   /** Where it listens: `host:port`. */
   readonly address: string;
   readonly #server: Server;
+  readonly #credentials: TlsCredentials | undefined;
 
   /**
-   * Begins to listen.
+   * Begins to listen, with TLS.
    *
    * @returns Rejects with an `EscError`: `ADDRESS_IN_USE`, or `USAGE` for an address nobody can listen on.
    */
   static async start(context: ApiContext, options: GrpcServerOptions): Promise<GrpcServer> {
     const server = createServer(context, options.door);
     const host = options.host.includes(":") ? `[${options.host.replaceAll(/[[\]]/g, "")}]` : options.host;
-    const port = await bind(server, `${host}:${options.port}`, credentialsOf(options.tls));
-    return new GrpcServer(server, `${host}:${port}`);
+    const credentials = new TlsCredentials(options.tls);
+    const port = await bind(server, `${host}:${options.port}`, credentials);
+    return new GrpcServer(server, `${host}:${port}`, credentials);
   }
 
-  /** The same without a listener of its own: it serves the connections that are handed to `take`. */
+  /** The same without TLS and without a listener of its own: it serves the connections that are handed to `take`. */
   static behind(context: ApiContext, door: Door, address: string): [GrpcServer, (socket: Socket) => void] {
     const server = createServer(context, door);
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-    return [new GrpcServer(server, address), (socket) => injector.injectConnection(socket)];
+    return [new GrpcServer(server, address, undefined), (socket) => injector.injectConnection(socket)];
   }
 
-  private constructor(server: Server, address: string) {
+  private constructor(server: Server, address: string, credentials: TlsCredentials | undefined) {
     this.#server = server;
     this.address = address;
+    this.#credentials = credentials;
+  }
+
+  /** Takes new connections with another certificate; those that are open go on with theirs. */
+  replaceTls(tls: TlsListenerOptions): void {
+    this.#credentials?.replace(tls);
   }
 
   /** Takes no more calls, gives those in hand a moment, then ends all. */
@@ -115,13 +115,6 @@ function addServices(server: Server, context: ApiContext, door: Door): void {
   server.addService(definitionOf(Health), { ...healthCalls(context.engine, calls) });
   server.addService(definitionOf(ServerReflection), reflection);
   server.addService(definitionOf(ServerReflectionAlpha), reflection);
-}
-
-function credentialsOf(tls: GrpcTls | undefined): ServerCredentials {
-  if (tls === undefined) return ServerCredentials.createInsecure();
-  const pair = { cert_chain: Buffer.from(tls.cert), private_key: Buffer.from(tls.key) };
-  const ca = tls.ca === undefined ? null : Buffer.from(tls.ca);
-  return ServerCredentials.createSsl(ca, [pair], tls.requireClientCertificate);
 }
 
 function bind(server: Server, address: string, credentials: ServerCredentials): Promise<number> {

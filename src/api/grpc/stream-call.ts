@@ -7,8 +7,11 @@
  */
 import type { handleBidiStreamingCall, ServerDuplexStream } from "@grpc/grpc-js";
 import type { Caller } from "../../auth/caller.ts";
+import type { RateLimit } from "../../auth/rate.ts";
 import { EscError } from "../../errors.ts";
 import type { AcksName } from "../../event/run.ts";
+import { count } from "../../metrics/counters.ts";
+import { LIMITS, SOURCE_LIMITED } from "../../metrics/layout.ts";
 import type { ApiContext } from "../context.ts";
 import type { PublishOutcome } from "../publish-request.ts";
 import { acksQuery } from "../schemas.ts";
@@ -17,13 +20,16 @@ import { answerOf, type EventFields, submissionOf } from "./event-message.ts";
 import { EventPump } from "./event-pump.ts";
 import type { Event } from "./eventstream_pb.ts";
 import type { OpenCalls } from "./open-calls.ts";
-import { statusOfError } from "./status.ts";
+import { payloadBytes } from "./publish-calls.ts";
+import { statusError, statusOfError } from "./status.ts";
 
 const GATHERED_MAX = 1024;
 const GATHERED_BYTES_MAX = 4 * 1024 * 1024;
 /** While the lane is full the client is not read; after this its events are refused. */
 const FULL_MS_MAX = 10_000;
 const FULL_LOOK_MS = 5;
+/** Whoever must wait for its rate is looked at so often: it may be gone. */
+const RATE_LOOK_MS = 250;
 
 type Call = ServerDuplexStream<Event, EventFields>;
 
@@ -40,7 +46,7 @@ export function streamCall(
 }
 
 async function serve(context: ApiContext, door: Door, calls: OpenCalls, call: Call): Promise<void> {
-  const caller = await admit(door, call.metadata);
+  const { caller, rate, watch } = await admit(door, call);
   const [wanted] = call.metadata.get("esc-acks");
   const acks = acksQuery.safeParse(wanted === undefined ? {} : { acks: String(wanted) });
   if (!acks.success) throw new EscError("USAGE", "esc-acks is not none, accepted or durable");
@@ -50,11 +56,19 @@ async function serve(context: ApiContext, door: Door, calls: OpenCalls, call: Ca
   const pump = pattern === undefined
     ? undefined
     : EventPump.open(context, call, caller, { pattern: String(pattern), minPriority: 0, from: "latest" });
-  call.once("cancelled", () => pump?.close());
-  call.once("close", () => pump?.close());
-  call.sendMetadata(calls.greeting());
-  new Inflow(context, call, caller, acks.data.acks).start(() => {
+  const unwatch = watch((reason) => {
+    close();
+    call.emit("error", statusError("UNAUTHORIZED", reason));
+  });
+  const close = () => {
+    unwatch();
     pump?.close();
+  };
+  call.once("cancelled", close);
+  call.once("close", close);
+  call.sendMetadata(calls.greeting());
+  new Inflow(context, call, { caller, rate, acks: acks.data.acks }).start(() => {
+    close();
     call.end();
   });
 }
@@ -65,15 +79,21 @@ class Inflow {
   readonly #call: Call;
   readonly #caller: Caller;
   readonly #acks: AcksName;
+  readonly #rate: RateLimit | undefined;
   #gathered: Event[] = [];
   #gatheredBytes = 0;
   #isBusy = false;
   #isEnded = false;
 
-  constructor(context: ApiContext, call: Call, caller: Caller, acks: AcksName) {
+  constructor(
+    context: ApiContext,
+    call: Call,
+    { caller, rate, acks }: { caller: Caller; rate: RateLimit | undefined; acks: AcksName },
+  ) {
     this.#context = context;
     this.#call = call;
     this.#caller = caller;
+    this.#rate = rate;
     this.#acks = acks;
   }
 
@@ -114,6 +134,7 @@ class Inflow {
       this.#gatheredBytes = 0;
       call.resume();
       allowPublish(this.#caller, events.map((event) => event.topic));
+      await this.#takeTurn(events);
       const outcomes = await this.#publish(events);
       let hasRoom = true;
       for (const [index, event] of events.entries()) {
@@ -123,6 +144,22 @@ class Inflow {
       if (!hasRoom && !call.cancelled) await drained(call);
     }
     this.#isBusy = false;
+  }
+
+  /** Waits until the caller may send again: meanwhile its client is not read beyond what is gathered. */
+  async #takeTurn(events: readonly Event[]): Promise<void> {
+    const rate = this.#rate;
+    if (rate === undefined) return;
+    const { engine, meters } = this.#context;
+    let isLimited = false;
+    for (;;) {
+      const waitMs = rate.waitMs(meters.nowUs());
+      if (waitMs === 0 || this.#call.cancelled) break;
+      if (!isLimited) count(engine.source.counters, SOURCE_LIMITED + LIMITS.indexOf("rate"), 1);
+      isLimited = true;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(Math.ceil(waitMs), RATE_LOOK_MS)));
+    }
+    rate.take(meters.nowUs(), events.length, payloadBytes(events));
   }
 
   async #publish(events: readonly Event[]): Promise<readonly PublishOutcome[]> {

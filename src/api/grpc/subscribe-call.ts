@@ -8,7 +8,7 @@ import type { EventFields } from "./event-message.ts";
 import { EventPump } from "./event-pump.ts";
 import type { SubscribeRequest } from "./eventstream_pb.ts";
 import type { OpenCalls } from "./open-calls.ts";
-import { statusOfError } from "./status.ts";
+import { statusError, statusOfError } from "./status.ts";
 
 export function subscribeCall(
   context: ApiContext,
@@ -17,7 +17,7 @@ export function subscribeCall(
 ): handleServerStreamingCall<SubscribeRequest, EventFields> {
   return async (call) => {
     try {
-      const caller = await admit(door, call.metadata);
+      const { caller, watch } = await admit(door, call);
       if (call.cancelled) return;
       const { topicPattern: pattern, minPriority } = call.request;
       const release = calls.take();
@@ -27,8 +27,16 @@ export function subscribeCall(
         minPriority,
         from: fromOf(call.request),
       });
-      call.once("cancelled", () => pump.close());
-      call.once("close", () => pump.close());
+      const unwatch = watch((reason) => {
+        pump.close();
+        call.emit("error", statusError("UNAUTHORIZED", reason));
+      });
+      const close = () => {
+        unwatch();
+        pump.close();
+      };
+      call.once("cancelled", close);
+      call.once("close", close);
       // The client learns that it is subscribed before the first event comes.
       call.sendMetadata(calls.greeting());
     } catch (error) {
