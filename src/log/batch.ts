@@ -3,7 +3,7 @@
 import { EscError } from "../errors.ts";
 import { FRAME_PREFIX_BYTES } from "../event/frame.ts";
 import { RUN_COUNT, RUN_HEADER_BYTES, RUN_LENGTH, RUN_RECEIVED_LO } from "../event/run.ts";
-import { BATCH_HAS_IDS, readU64 } from "./format.ts";
+import { readU64 } from "./format.ts";
 
 /**
  * A batch in its reader's buffer, both checks passed. Reused: valid until the reader's next call.
@@ -22,11 +22,6 @@ export interface LogBatch {
   readonly lastReceivedUs: number;
   /** `BATCH_HAS_IDS` */
   readonly flags: number;
-}
-
-/** Whether an event of the batch may carry a message id. */
-export function hasIds(batch: LogBatch): boolean {
-  return (batch.flags & BATCH_HAS_IDS) !== 0;
 }
 
 /**

@@ -17,7 +17,6 @@
 
 import type { FileHandle, Files } from "./files.ts";
 import { crcOf, readU64, type Salt, writeU64 } from "./format.ts";
-import { readSideFile } from "./index-file.ts";
 
 const MAGIC = 0x4d435345;
 const BLOCK_MAGIC = 0x424d5345;
@@ -30,13 +29,24 @@ const BLOCK_ENTRIES_MIN = 1024;
 /** More ids than this waiting for a sync are given up, and read from the log if ever needed. */
 export const PENDING_IDS_MAX = 128 * 1024;
 
-/** Takes one id: hash words, offset of its event, and when that was received. */
-export type IdSink = (hashLo: number, hashHi: number, offset: number, receivedUs: number) => void;
+/**
+ * Takes one id: hash words, offset of its event, and when that was received.
+ *
+ * @returns `false` when no more are wanted.
+ */
+export type IdSink = (hashLo: number, hashHi: number, offset: number, receivedUs: number) => boolean;
 
 /** A part of the log, `[fromOffset, toOffset)`. */
 export interface OffsetRange {
   readonly fromOffset: number;
   readonly toOffset: number;
+}
+
+/** Which segment's ids a file must hold, by which hash function. */
+export interface IdFileOwner {
+  readonly baseOffset: number;
+  readonly salt: Salt;
+  readonly hash: number;
 }
 
 /** Collects the ids of the segment being appended to. Lane worker only. Never throws for the disk. */
@@ -60,7 +70,7 @@ export class IdWriter {
   constructor(
     files: Files,
     path: string,
-    segment: { baseOffset: number; salt: Salt; hash: number },
+    segment: IdFileOwner,
     fromOffset: number,
   ) {
     this.#files = files;
@@ -69,15 +79,15 @@ export class IdWriter {
     try {
       const kept = fromOffset === segment.baseOffset
         ? undefined
-        : readBlocks(files, path, segment, fromOffset);
+        : endOfBlocks(files, path, segment, fromOffset);
       if (kept === undefined) {
         this.#handle = files.create(path);
         const header = encodeHeader(segment);
         files.write(this.#handle, header, 0, header.length, 0);
       } else {
         this.#handle = files.openWrite(path);
-        this.#end = kept.end;
-        files.truncate(this.#handle, kept.end);
+        this.#end = kept;
+        files.truncate(this.#handle, kept);
       }
     } catch {
       // Without this file the ids are read from the log.
@@ -150,7 +160,7 @@ export class IdWriter {
   }
 }
 
-function encodeHeader(segment: { baseOffset: number; salt: Salt; hash: number }): Uint8Array {
+function encodeHeader(segment: IdFileOwner): Uint8Array {
   const bytes = new Uint8Array(HEADER_BYTES);
   const words = new Int32Array(bytes.buffer);
   words[0] = MAGIC;
@@ -165,83 +175,125 @@ function encodeHeader(segment: { baseOffset: number; salt: Salt; hash: number })
 
 interface Block extends OffsetRange {
   readonly count: number;
-  /** Index of its first entry in `bytes`. */
-  readonly at: number;
+  /** Position of its first entry. */
+  readonly position: number;
 }
 
-interface Blocks {
-  readonly bytes: Uint8Array;
-  readonly words: Int32Array;
+/** One id file, open for reading: its blocks are listed by their headers, and read only when they are wanted. */
+export class IdFile {
+  /** Ascending. Whether the entries of a block are whole shows when it is read. */
   readonly blocks: readonly Block[];
-  /** Behind the last whole block. */
+  /** Behind the last block. */
   readonly end: number;
-}
+  readonly #files: Files;
+  readonly #handle: FileHandle;
+  #bytes = new Uint8Array(0);
+  #words = new Int32Array(0);
 
-/** Reads the whole blocks of a file. @returns `undefined` if it is not this segment's. */
-function readBlocks(
-  files: Files,
-  path: string,
-  segment: { baseOffset: number; salt: Salt; hash: number },
-  endOffset: number,
-): Blocks | undefined {
-  const bytes = readSideFile(files, path);
-  if (bytes === undefined || bytes.length < HEADER_BYTES) return undefined;
-  const words = new Int32Array(bytes.buffer, 0, bytes.length >> 2);
-  const isOurs = words[0] === MAGIC && words[1] === VERSION && words[15] === crcOf(bytes, 0, 60) &&
-    readU64(words, 2) === segment.baseOffset && words[4] === segment.salt.lo &&
-    words[5] === segment.salt.hi &&
-    words[6] === segment.hash;
-  if (!isOurs) return undefined;
-  const blocks: Block[] = [];
-  let at = HEADER_BYTES;
-  while (at + BLOCK_HEADER_BYTES <= bytes.length) {
-    const word = at >> 2;
-    if (words[word] !== BLOCK_MAGIC || words[word + 7] !== crcOf(bytes, at, at + 28)) break;
-    const count = words[word + 1] as number;
-    const end = at + BLOCK_HEADER_BYTES + count * ENTRY_BYTES;
+  private constructor(files: Files, handle: FileHandle, endOffset: number) {
+    this.#files = files;
+    this.#handle = handle;
+    const blocks: Block[] = [];
+    let end = HEADER_BYTES;
+    for (let block = this.#blockAt(end); block !== undefined; block = this.#blockAt(end)) {
+      if (block.toOffset > endOffset) break;
+      blocks.push(block);
+      end = block.position + block.count * ENTRY_BYTES;
+    }
+    this.blocks = blocks;
+    this.end = end;
+  }
+
+  /**
+   * @param endOffset End of the segment: a block that claims more is not believed, nor are those behind it.
+   * @returns `undefined` if there is none, or it cannot be read, or is of another segment or hash function.
+   */
+  static open(files: Files, path: string, owner: IdFileOwner, endOffset: number): IdFile | undefined {
+    let handle: FileHandle | undefined;
+    try {
+      handle = files.openRead(path);
+      const header = new Uint8Array(HEADER_BYTES);
+      const isWhole = files.read(handle, header, 0, HEADER_BYTES, 0) === HEADER_BYTES;
+      if (isWhole && isHeaderOf(header, owner)) {
+        const file = new IdFile(files, handle, endOffset);
+        handle = undefined;
+        return file;
+      }
+    } catch {
+      // Missing or unreadable comes to the same: the log itself is read instead.
+    } finally {
+      if (handle !== undefined) files.close(handle);
+    }
+    return undefined;
+  }
+
+  close(): void {
+    this.#files.close(this.#handle);
+  }
+
+  #blockAt(position: number): Block | undefined {
+    const bytes = this.#load(position, BLOCK_HEADER_BYTES);
+    if (bytes === undefined) return undefined;
+    const words = this.#words;
+    if (words[0] !== BLOCK_MAGIC || words[7] !== crcOf(bytes, 0, 28)) return undefined;
+    const count = words[1] as number;
     const block = {
       count,
-      at: at + BLOCK_HEADER_BYTES,
-      fromOffset: readU64(words, word + 2),
-      toOffset: readU64(words, word + 4),
+      position: position + BLOCK_HEADER_BYTES,
+      fromOffset: readU64(words, 2),
+      toOffset: readU64(words, 4),
     };
-    const isWhole = end <= bytes.length && words[word + 6] === crcOf(bytes, block.at, end);
-    if (!isWhole || block.toOffset > endOffset) break;
-    blocks.push(block);
-    at = end;
+    return block.position + count * ENTRY_BYTES <= this.#files.size(this.#handle) ? block : undefined;
   }
-  return { bytes, words, blocks, end: at };
+
+  /**
+   * Gives the ids of a block, newest first.
+   *
+   * @returns `false` if the sink has enough; `undefined` if the block is damaged: nothing was given.
+   */
+  readBlock(block: Block, sink: IdSink): boolean | undefined {
+    const bytes = this.#load(
+      block.position - BLOCK_HEADER_BYTES,
+      BLOCK_HEADER_BYTES + block.count * ENTRY_BYTES,
+    );
+    if (bytes === undefined) return undefined;
+    const words = this.#words;
+    const end = bytes.length;
+    if (words[6] !== crcOf(bytes, BLOCK_HEADER_BYTES, end)) return undefined;
+    for (let at = end - ENTRY_BYTES; at >= BLOCK_HEADER_BYTES; at -= ENTRY_BYTES) {
+      const word = at >> 2;
+      const offset = readU64(words, word + 2);
+      if (!sink(words[word] as number, words[word + 1] as number, offset, readU64(words, word + 4))) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** @returns What was read, from the start of the buffer; `undefined` if the file ends before or cannot be read. */
+  #load(position: number, length: number): Uint8Array | undefined {
+    if (this.#bytes.length < length) {
+      this.#bytes = new Uint8Array((length + 7) & ~7);
+      this.#words = new Int32Array(this.#bytes.buffer);
+    }
+    try {
+      const read = this.#files.read(this.#handle, this.#bytes, 0, length, position);
+      return read === length ? this.#bytes.subarray(0, length) : undefined;
+    } catch {
+      return undefined;
+    }
+  }
 }
 
-/**
- * Reads the ids of one segment, in the order of their offsets.
- *
- * @param endOffset End of the segment: a block that claims more is not believed.
- * @param sink Takes the ids of covered parts.
- * @param onUncovered Is told of each part of `[baseOffset, endOffset)` that no block covers, in its turn.
- */
-export function readIds(
-  files: Files,
-  path: string,
-  segment: { baseOffset: number; salt: Salt; hash: number },
-  endOffset: number,
-  sink: IdSink,
-  onUncovered: (range: OffsetRange) => void,
-): void {
-  let next = segment.baseOffset;
-  const read = readBlocks(files, path, segment, endOffset);
-  for (const { fromOffset, toOffset, count, at } of read?.blocks ?? []) {
-    if (fromOffset > next) onUncovered({ fromOffset: next, toOffset: fromOffset });
-    const words = read?.words ?? new Int32Array(0);
-    for (let word = at >> 2, end = word + count * (ENTRY_BYTES >> 2); word < end; word += ENTRY_BYTES >> 2) {
-      sink(
-        words[word] as number,
-        words[word + 1] as number,
-        readU64(words, word + 2),
-        readU64(words, word + 4),
-      );
-    }
-    next = Math.max(next, toOffset);
-  }
-  if (next < endOffset) onUncovered({ fromOffset: next, toOffset: endOffset });
+function isHeaderOf(bytes: Uint8Array, { baseOffset, salt, hash }: IdFileOwner): boolean {
+  const words = new Int32Array(bytes.buffer);
+  return words[0] === MAGIC && words[1] === VERSION && words[15] === crcOf(bytes, 0, 60) &&
+    readU64(words, 2) === baseOffset && words[4] === salt.lo && words[5] === salt.hi && words[6] === hash;
+}
+
+/** Where the next block goes; `undefined` if the file has to be begun anew. */
+function endOfBlocks(files: Files, path: string, owner: IdFileOwner, endOffset: number): number | undefined {
+  const file = IdFile.open(files, path, owner, endOffset);
+  file?.close();
+  return file?.end;
 }

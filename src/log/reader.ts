@@ -61,12 +61,17 @@ export class LogReader {
   /** What the buffer holds is good below this offset only: the rest was read while being written. */
   #goodBelow = 0;
   #isLocated = false;
+  readonly #flagsWanted: number;
 
-  /** @param report Is told of damage and of removed offsets, whenever this reader meets them. */
-  constructor(files: Files, directory: string, report: DamageReport) {
+  /**
+   * @param report Is told of damage and of removed offsets, whenever this reader meets them.
+   * @param flagsWanted Batches without all of these flags are passed over by their header, and not read.
+   */
+  constructor(files: Files, directory: string, report: DamageReport, flagsWanted = 0) {
     this.#files = files;
     this.#directory = directory;
     this.#report = report;
+    this.#flagsWanted = flagsWanted;
     this.#window = new SegmentWindow(files);
   }
 
@@ -155,10 +160,12 @@ export class LogReader {
         continue;
       }
       const length = batchLength(window.words, at);
-      const batchAt = window.batchAt(position);
+      const isWanted = (batchFlags(window.words, at) & this.#flagsWanted) === this.#flagsWanted;
+      const batchAt = isWanted ? window.batchAt(position) : -1;
       this.#position = position + length;
       const fromOffset = this.#next;
       this.#next = endOffset;
+      if (!isWanted) continue;
       if (batchAt >= 0) return this.#view(batchAt, length);
       this.#tell("corrupt", position, length, fromOffset, endOffset);
     }

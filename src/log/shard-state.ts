@@ -23,6 +23,7 @@ const DURABLE = 2;
 const VISIBLE = 3;
 const BYTES = 4;
 const DISPENSABLE = 5;
+const BEGUN = 6;
 const WORDS = 16;
 
 export function createShardState(): SharedArrayBuffer {
@@ -77,6 +78,17 @@ export class ShardState {
   }
   set visibleOffset(value: number) {
     this.#set(VISIBLE, value);
+  }
+
+  /**
+   * Events below were in the log when this process first opened it, and are none of those it has received. Less
+   * than that if the disk lost some of them before they were durable.
+   */
+  get begunOffset(): number {
+    return this.#get(BEGUN);
+  }
+  set begunOffset(value: number) {
+    this.#set(BEGUN, value);
   }
 
   /** Bytes of all segments. */

@@ -112,6 +112,8 @@ export class SegmentWindow {
     const at = position - this.#start;
     if (at >= 0 && at + length <= this.#length) return at;
     if (this.#handle === undefined) return -1;
+    // Whoever leaves out what lies between will go on doing so, and wants little where he comes to.
+    if (this.#length > 0 && position > this.#start + this.#length) this.#readBytes = BLOCK_BYTES;
     const wanted = Math.max(length, this.#readBytes);
     if (this.bytes.length < wanted) {
       const buffer = new ArrayBuffer(Math.ceil(wanted / WINDOW_BYTES_MIN) * WINDOW_BYTES_MIN);

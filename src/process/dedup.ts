@@ -94,6 +94,22 @@ export class Dedup {
   add(low: number, high: number, offset: number, receivedUs: number): void {
     if (this.#count === this.idsMax) this.#forgetOldest();
     const entry = this.#ringIndex(this.#count);
+    this.#count++;
+    this.#set(entry, low, high, offset, receivedUs);
+  }
+
+  /**
+   * Remembers an id that came before all others, as the one to be forgotten first: for a table that is filled from
+   * its newest id on. A full table stays as it is. Otherwise as `add()`.
+   */
+  addOldest(low: number, high: number, offset: number, receivedUs: number): void {
+    if (this.#count === this.idsMax) return;
+    this.#oldest = this.#ringIndex(this.idsMax - 1);
+    this.#count++;
+    this.#set(this.#oldest, low, high, offset, receivedUs);
+  }
+
+  #set(entry: number, low: number, high: number, offset: number, receivedUs: number): void {
     this.#words[entry * ENTRY_WORDS] = low;
     this.#words[entry * ENTRY_WORDS + 1] = high;
     this.#doubles[entry * ENTRY_DOUBLES + OFFSET] = offset;
@@ -101,7 +117,6 @@ export class Dedup {
     let at = low & this.#slotMask;
     while (this.#slots[at] !== 0) at = (at + 1) & this.#slotMask;
     this.#slots[at] = (high & ~this.#entryMask) | (entry + 1);
-    this.#count++;
   }
 
   /** Calls `visit` for the ids of events from `offset` on that are still remembered, oldest first. */

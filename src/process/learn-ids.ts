@@ -16,18 +16,17 @@ export interface LearnIdsOptions {
   readonly onDamage: DamageReport;
 }
 
-/** Adds the ids of the log, oldest first. Takes memory for nothing but the table; reads mostly id files. */
+/**
+ * Adds the ids of the log to an empty table, newest first and no more than it holds: what it costs depends on the
+ * table, not on the log. Takes little memory beside; reads mostly id files.
+ */
 export function learnIds(dedup: Dedup, options: LearnIdsOptions): void {
   const { files, directory, fromUs, endOffset, onDamage } = options;
-  const hash = new Int32Array(2);
-  const onHash = (low: number, high: number, offset: number, receivedUs: number) => {
-    if (offset < endOffset && dedup.find(low, high) === UNKNOWN_ID) dedup.add(low, high, offset, receivedUs);
-  };
-  visitIds(files, directory, { hash: ID_HASH, fromUs, endOffset }, {
-    onHash,
-    onId: (bytes, start, length, offset, receivedUs) => {
-      hashId(bytes, start, length, hash);
-      onHash(hash[0] as number, hash[1] as number, offset, receivedUs);
-    },
+  const query = { hash: ID_HASH, hashId, fromUs, endOffset, countMax: dedup.idsMax };
+  visitIds(files, directory, query, (low, high, offset, receivedUs) => {
+    if (offset < endOffset && dedup.find(low, high) === UNKNOWN_ID) {
+      dedup.addOldest(low, high, offset, receivedUs);
+    }
+    return dedup.count < dedup.idsMax;
   }, onDamage);
 }

@@ -55,12 +55,17 @@ export class Scoreboard {
     return this.#state.dispensableOffset;
   }
 
-  /** The first log of this process: what lies in it already counts for nobody, and all of it may be read. */
+  /**
+   * The first log of this process: what lies in it already counts for nobody. All of it may be read, unless it could
+   * not be made durable and the lane shows only what is.
+   */
   begin(log: LogWriter): void {
     const state = this.#state;
-    state.nextOffset = log.nextOffset;
-    state.durableOffset = log.durableOffset;
-    state.visibleOffset = log.nextOffset;
+    const { nextOffset, durableOffset } = log;
+    state.begunOffset = nextOffset;
+    state.nextOffset = nextOffset;
+    state.durableOffset = durableOffset;
+    state.visibleOffset = this.#isVisibleWhenDurable ? durableOffset : nextOffset;
     this.publish(log);
   }
 
@@ -73,7 +78,10 @@ export class Scoreboard {
     this.#counters[LANE_FAILED] = log.failure === undefined ? 0 : 1;
     // What a failed log holds behind its durable end may be forgotten by its recovery: nobody may see it.
     if (log.failure !== undefined) return;
-    const becameDurable = durableOffset - state.durableOffset;
+    // Reopening a log that opened as failed may find less in it than before.
+    if (nextOffset < state.begunOffset) state.begunOffset = nextOffset;
+    const { begunOffset } = state;
+    const becameDurable = Math.max(durableOffset, begunOffset) - Math.max(state.durableOffset, begunOffset);
     if (becameDurable > 0) count(this.#counters, LANE_DURABLE, becameDurable);
     state.nextOffset = nextOffset;
     state.durableOffset = durableOffset;

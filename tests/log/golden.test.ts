@@ -81,16 +81,20 @@ test("version 1, killed: the torn tail is cut and kept, every event is read", ()
 test("version 1: message ids come from the id files", () => {
   const disk = load(CLOSED);
   const offsets: number[] = [];
-  const query = { hash: GOLDEN_ID_HASH, fromUs: 0, endOffset: GOLDEN_EVENTS };
-  visitIds(disk, "log", query, {
-    onHash: (lo, hi, offset, receivedUs) => {
-      expect([lo, hi]).toEqual([offset, ~offset]);
-      expect(receivedUs).toBe(GOLDEN_RECEIVED_US + Math.floor(offset / 3) * 3_000_000);
-      offsets.push(offset);
-    },
-    onId: () => {
+  const query = {
+    hash: GOLDEN_ID_HASH,
+    hashId: () => {
       throw new Error("An id had to be read from the log");
     },
+    fromUs: 0,
+    endOffset: GOLDEN_EVENTS,
+    countMax: Infinity,
+  };
+  visitIds(disk, "log", query, (lo, hi, offset, receivedUs) => {
+    expect([lo, hi]).toEqual([offset, ~offset]);
+    expect(receivedUs).toBe(GOLDEN_RECEIVED_US + Math.floor(offset / 3) * 3_000_000);
+    offsets.unshift(offset);
+    return true;
   }, () => {});
   expect(offsets).toEqual(Array.from({ length: GOLDEN_EVENTS }, (_, offset) => offset));
 });

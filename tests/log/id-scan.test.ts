@@ -2,7 +2,7 @@ import { beforeEach, expect, test } from "bun:test";
 import { encodeFrame } from "../../src/event/encode.ts";
 import { BATCH_HAS_IDS } from "../../src/log/format.ts";
 import { PENDING_IDS_MAX } from "../../src/log/id-file.ts";
-import { visitIds } from "../../src/log/id-scan.ts";
+import { type IdQuery, visitIds } from "../../src/log/id-scan.ts";
 import { LOG_OPTIONS_DEFAULT, type LogOptions } from "../../src/log/segment.ts";
 import { LogWriter } from "../../src/log/writer.ts";
 import { SimDisk } from "../sim/disk.ts";
@@ -38,22 +38,36 @@ function append(writer: LogWriter, count: number): void {
   for (let index = 0; index < count; index++) writer.addId(offset + index, 0, offset + index, nowUs);
 }
 
-/** Offsets of all ids visited, and how many of them came from the log itself. */
-function visit(endOffset: number, fromUs = 0): { offsets: number[]; fromLog: number } {
-  const offsets: number[] = [];
+/** The hash of id `7` is 7; counts how often it is asked for: once for each id read from the log itself. */
+function query(endOffset: number, given: Partial<IdQuery> = {}): IdQuery & { readonly fromLog: number } {
   let fromLog = 0;
-  visitIds(disk, "log", { hash: HASH, fromUs, endOffset }, {
-    onHash: (lo, hi, offset) => {
-      expect([lo, hi]).toEqual([offset, 0]);
-      offsets.push(offset);
-    },
-    onId: (bytes, start, length, offset) => {
-      expect(new TextDecoder().decode(bytes.slice(start, start + length))).toBe(String(offset));
-      offsets.push(offset);
+  return {
+    hash: HASH,
+    hashId: (bytes, start, length, words) => {
+      words[0] = Number(new TextDecoder().decode(bytes.slice(start, start + length)));
+      words[1] = 0;
       fromLog++;
     },
+    fromUs: 0,
+    endOffset,
+    countMax: 1e9,
+    ...given,
+    get fromLog() {
+      return fromLog;
+    },
+  };
+}
+
+/** Offsets of the ids visited, oldest first, and how many of them came from the log itself. */
+function visit(endOffset: number, given?: Partial<IdQuery>): { offsets: number[]; fromLog: number } {
+  const asked = query(endOffset, given);
+  const offsets: number[] = [];
+  visitIds(disk, "log", asked, (lo, hi, offset) => {
+    expect([lo, hi]).toEqual([offset, 0]);
+    offsets.push(offset);
+    return offsets.length < asked.countMax;
   }, () => {});
-  return { offsets, fromLog };
+  return { offsets: offsets.reverse(), fromLog: asked.fromLog };
 }
 
 const upTo = (end: number) => Array.from({ length: end }, (_, offset) => offset);
@@ -93,13 +107,67 @@ test("visitIds() does not use files of another hash function", () => {
   const writer = open();
   append(writer, 7);
   writer.close();
-  const offsets: number[] = [];
-  const fail = () => {
-    throw new Error("The hash is of another kind");
-  };
-  const onId = (_bytes: Uint8Array, _start: number, _length: number, offset: number) => offsets.push(offset);
-  visitIds(disk, "log", { hash: HASH + 1, fromUs: 0, endOffset: 7 }, { onHash: fail, onId }, () => {});
+  const { offsets, fromLog } = visit(7, { hash: HASH + 1 });
+  expect(fromLog).toBe(7);
   expect(offsets).toEqual(upTo(7));
+});
+
+test("visitIds() stops when there is enough, with id files and without, and reads no more of the log", () => {
+  options = { ...options, segmentBytes: 8192, indexBytes: 64 };
+  const writer = open();
+  for (let count = 0; count < 300; count++) append(writer, 7);
+  writer.close();
+  const newest = upTo(2100).slice(-500);
+  expect(visit(2100, { countMax: 500 })).toEqual({ offsets: newest, fromLog: 0 });
+  for (const path of disk.paths()) if (path.endsWith(".ids")) disk.erase(path);
+  const { offsets, fromLog } = visit(2100, { countMax: 500 });
+  expect(offsets).toEqual(newest);
+  // Pieces of a segment, and not the whole of it.
+  expect(fromLog).toBeLessThan(500 + 64 * 7 + 7);
+});
+
+test("visitIds() finds every id whatever one block of one file has come to", () => {
+  options = { ...options, segmentBytes: 1 << 20 };
+  const writer = open();
+  for (let count = 0; count < 8; count++) {
+    append(writer, 1100);
+    writer.sync();
+  }
+  writer.close();
+  const path = disk.paths().find((candidate) => candidate.endsWith(".ids")) ?? "";
+  const whole = disk.content(path).slice();
+  const random = new SimRandom(11);
+  let least = Infinity;
+  for (let time = 0; time < 300; time++) {
+    disk.overwrite(path, whole.slice());
+    disk.flipBit(path, random.below(whole.length * 8));
+    const { offsets, fromLog } = visit(8800);
+    expect(offsets).toEqual(upTo(8800));
+    least = Math.min(least, fromLog);
+  }
+  // One damaged block costs its own events only.
+  expect(least).toBe(1100);
+});
+
+test("visitIds() passes over batches without ids by their header", () => {
+  const writer = open();
+  for (let count = 0; count < 30; count++) {
+    const { bytes, bodyBytes } = batchOfFrames([[encodeFrame({ topic: "t", payload: "no id" })]], nowUs);
+    writer.append(bytes, 0, bodyBytes, 1, nowUs, nowUs, 0);
+  }
+  append(writer, 7);
+  writer.close();
+  for (const path of disk.paths()) if (path.endsWith(".ids")) disk.erase(path);
+  const hashed: number[] = [];
+  const asked = query(37, {
+    hashId: (bytes, start, length, words) => {
+      words[0] = hashed.push(Number(new TextDecoder().decode(bytes.slice(start, start + length))));
+    },
+  });
+  const offsets: number[] = [];
+  visitIds(disk, "log", asked, (_lo, _hi, offset) => offsets.push(offset) > 0, () => {});
+  expect(hashed).toEqual([30, 31, 32, 33, 34, 35, 36]);
+  expect(offsets).toEqual([36, 35, 34, 33, 32, 31, 30]);
 });
 
 test("visitIds() leaves out segments that were over before the window", () => {
@@ -107,7 +175,7 @@ test("visitIds() leaves out segments that were over before the window", () => {
   for (let count = 0; count < 60; count++) append(writer, 7);
   writer.close();
   const fromUs = nowUs - 5 * SECOND_US;
-  const { offsets } = visit(420, fromUs);
+  const { offsets } = visit(420, { fromUs });
   expect(offsets.at(-1)).toBe(419);
   expect(offsets[0]).toBeGreaterThan(100);
   expect(offsets[0]).toBeLessThanOrEqual(420 - 6 * 7);

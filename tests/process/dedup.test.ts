@@ -48,6 +48,36 @@ test("behaves like a first-in-first-out map, for any mixture of operations and c
     }
   }));
 
+test("addOldest() fills a table from its newest id on as add() does from its oldest, and stops when it is full", () =>
+  withRandom((random) => {
+    for (const count of [0, 1, 50, 100, 130]) {
+      const idsMax = 100;
+      const ids = Array.from({ length: count }, (_, offset) => ({ low: random.below(9) - 4, high: offset }));
+      const forwards = new Dedup({ idsMax, windowMs: 1e6 });
+      const backwards = new Dedup({ idsMax, windowMs: 1e6 });
+      for (const [offset, { low, high }] of ids.entries()) forwards.add(low, high, offset, offset);
+      for (const [offset, { low, high }] of [...ids.entries()].reverse()) {
+        backwards.addOldest(low, high, offset, offset);
+      }
+      // The same from here on, too.
+      for (let more = 0; more < 60; more++) {
+        const offset = count + more;
+        for (const dedup of [forwards, backwards]) dedup.add(more, offset, offset, offset);
+      }
+      expect(backwards.count).toBe(forwards.count);
+      for (const [offset, { low, high }] of ids.entries()) {
+        expect(backwards.find(low, high)).toBe(forwards.find(low, high));
+        if (offset < count + 60 - idsMax) expect(backwards.find(low, high)).toBe(UNKNOWN_ID);
+      }
+      const visited = (dedup: Dedup) => {
+        const all: number[][] = [];
+        dedup.visitFrom(0, (...entry) => all.push(entry));
+        return all;
+      };
+      expect(visited(backwards)).toEqual(visited(forwards));
+    }
+  }));
+
 test("hashId() tells ids apart and spreads them over the low bits", () => {
   const words = new Int32Array(2);
   const seen = new Set<string>();

@@ -57,11 +57,18 @@ export class SimLane implements LaneUnderTest {
     const report = (damage: LogDamage) => this.#onDamage(damage);
     this.writer = LogWriter.open(files, options.directory, { ...options.log, idHash: ID_HASH }, report);
     this.visibleOffset = this.writer.durableOffset;
-    const remember = (id: string, offset: number) => this.#seen.set(id, offset);
-    visitIds(files, options.directory, { hash: ID_HASH, fromUs: 0, endOffset: this.writer.nextOffset }, {
-      onHash: (lo, hi, offset) => remember(`p${hi}-${lo}`, offset),
-      onId: (bytes, start, length, offset) =>
-        remember(new TextDecoder().decode(bytes.slice(start, start + length)), offset),
+    const query = {
+      hash: ID_HASH,
+      hashId: hashSimId,
+      fromUs: 0,
+      endOffset: this.writer.nextOffset,
+      countMax: Infinity,
+    };
+    visitIds(files, options.directory, query, (lo, hi, offset) => {
+      const id = `p${hi}-${lo}`;
+      // Newest first: an older event with the same id says nothing.
+      if (!this.#seen.has(id)) this.#seen.set(id, offset);
+      return true;
     }, report);
   }
 
@@ -200,4 +207,11 @@ export class SimLane implements LaneUnderTest {
   get isIdle(): boolean {
     return this.#queue.length === 0 && this.#hand.length === 0 && this.#waiting.length === 0;
   }
+}
+
+/** The hash of an id are its two numbers: `p2-17` is 17, 2. */
+function hashSimId(bytes: Uint8Array, start: number, length: number, words: Int32Array): void {
+  const [producer, number] = new TextDecoder().decode(bytes.slice(start + 1, start + length)).split("-");
+  words[0] = Number(number);
+  words[1] = Number(producer);
 }
