@@ -60,8 +60,8 @@ export function openLastSegment(place: LogPlace): OpenedLog {
       return { ...end, segment, sealed, durableOffset: nextOffset, failure: undefined };
     } catch (error) {
       // Readable, but not writable now: the log opens as failed, and everything durable can be read.
-      const { confirmedOffset } = tail;
-      return { ...end, segment: undefined, sealed: bases, durableOffset: confirmedOffset, failure: error };
+      const durableOffset = Math.max(baseOffset, tail.durableOffset);
+      return { ...end, segment: undefined, sealed: bases, durableOffset, failure: error };
     }
   } finally {
     window.close();

@@ -29,9 +29,10 @@ export interface RecoveredTail {
   /** Where the next batch goes, and the offset of its first event. */
   readonly endPosition: number;
   readonly nextOffset: number;
-  /** Everything before this position, and offset, was durable for certain. */
+  /** Everything before this position was durable for certain, and need not be written anew. */
   readonly confirmedPosition: number;
-  readonly confirmedOffset: number;
+  /** Every event below was durable, as the index and the batches say. */
+  readonly durableOffset: number;
   /** Bytes from `endPosition` on that are not zeros, and the offsets of whole batches among them. */
   readonly torn:
     | { readonly bytes: number; readonly fromOffset: number; readonly toOffset: number }
@@ -115,12 +116,13 @@ export function recoverTail(
       });
     }
   }
-  const common = { confirmedPosition: start.position, confirmedOffset: start.offset, receivedUsMax };
+  const common = { confirmedPosition: start.position, receivedUsMax };
   if (cut !== undefined) {
     return {
       ...common,
       endPosition: cut.position,
       nextOffset: cut.fromOffset,
+      durableOffset: durable,
       torn: { bytes: dataEnd - cut.position, fromOffset: cut.fromOffset, toOffset: next },
       entries: entries.filter((entry) => entry.position < cut.position),
     };
@@ -139,6 +141,7 @@ export function recoverTail(
     ...common,
     endPosition,
     nextOffset: next,
+    durableOffset: durable,
     torn: tornBytes > 0 ? { bytes: tornBytes, fromOffset: next, toOffset: next } : undefined,
     entries,
   };

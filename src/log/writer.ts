@@ -15,7 +15,7 @@ import { BatchStamp } from "./batch-stamp.ts";
 import { type DamageReport, type LogDamage, logUnavailable } from "./damage.ts";
 import { carryOver } from "./carry-over.ts";
 import { fileErrorCode, type FileHandle, type Files } from "./files.ts";
-import { mendIndex } from "./mend.ts";
+import { type IdMending, Mender } from "./mender.ts";
 import { openLastSegment } from "./open.ts";
 import { retainSegments, type Retention, type RetentionResult, SegmentLedger } from "./retention.ts";
 import { ActiveSegment, createSegment, type LogOptions, type LogPlace, requireSpace } from "./segment.ts";
@@ -30,8 +30,8 @@ export class LogWriter {
   #durable = 0;
   #receivedUsMax = 0;
   #failure: EscError | undefined;
-  /** Finished segments whose index was not looked at yet; `undefined`: none was. */
-  #mended: number[] | undefined;
+  /** `undefined` until there was an idle moment. */
+  #mender: Mender | undefined;
   /** A file that must be cut at a position before the log may go on. */
   #cut: { readonly handle: FileHandle; readonly position: number } | undefined;
   readonly #stamp = new BatchStamp();
@@ -321,22 +321,24 @@ export class LogWriter {
   }
 
   /**
-   * Looks at the index of one finished segment and makes it anew if it is missing or damaged; each call takes the
-   * next segment, newest first. For idle moments: reads up to a whole segment.
+   * Rebuilds side files of finished segments that are missing or damaged, newest first, a piece each call: for idle
+   * moments. Every segment is looked at once; `lookForMissing()` notes those whose files go missing later.
    *
-   * @returns `false` when all have been looked at since the log was opened.
+   * @param ids Absent: nobody reads id files. Only what the first call says counts.
+   * @returns `false` when there was nothing to do.
    */
-  mend(): boolean {
-    const { files, directory, options } = this.#place;
-    this.#mended ??= this.#ledger.baseOffsets();
-    const baseOffset = this.#mended.pop();
-    if (baseOffset === undefined) return false;
-    try {
-      mendIndex(files, directory, baseOffset, options.indexBytes);
-    } catch {
-      // Removed meanwhile, or not readable: whoever reads it will say so.
-    }
-    return true;
+  mend(ids?: IdMending): boolean {
+    if (this.#isClosed) return false;
+    this.#mender ??= new Mender(this.#place, {
+      bounds: () => [...this.#ledger.baseOffsets(), this.#segment?.baseOffset ?? this.#next],
+      createdUs: (baseOffset) => this.#ledger.createdUs(baseOffset),
+    }, ids);
+    return this.#mender.step();
+  }
+
+  /** Looks by name whether side files of finished segments are missing; `mend()` rebuilds them. */
+  lookForMissing(): void {
+    this.#mender?.look();
   }
 
   /**
@@ -347,6 +349,7 @@ export class LogWriter {
   close(): void {
     const segment = this.#segment;
     if (this.#isClosed) return;
+    this.#mender?.close();
     try {
       if (this.#failure === undefined) this.sync();
     } finally {

@@ -18,6 +18,7 @@ import { RUN_COUNT, RUN_LENGTH } from "../event/run.ts";
 import type { DamageReport, LogDamage } from "../log/damage.ts";
 import type { Files } from "../log/files.ts";
 import { BATCH_HAS_IDS } from "../log/format.ts";
+import type { IdMending } from "../log/mender.ts";
 import { LOG_OPTIONS_DEFAULT } from "../log/segment.ts";
 import { LogWriter } from "../log/writer.ts";
 import { align8, RingReader } from "../queue/ring.ts";
@@ -25,7 +26,7 @@ import type { VerdictSender } from "../queue/verdicts.ts";
 import { Answers } from "./answers.ts";
 import { Dedup } from "./dedup.ts";
 import { Hand } from "./hand.ts";
-import { ID_HASH } from "./id-hash.ts";
+import { hashId, ID_HASH } from "./id-hash.ts";
 import { learnIds } from "./learn-ids.ts";
 import type { LaneShardOptions } from "./options.ts";
 import { Scoreboard } from "./scoreboard.ts";
@@ -62,6 +63,7 @@ export class Lane {
   readonly #dedup: Dedup | undefined;
   readonly #sift = new Sift();
   readonly #answers: Answers;
+  readonly #idMending: IdMending | undefined;
   #firstInput = 0;
   /** When the oldest event was written that is not synced; -1: there is none. */
   #unsyncedSinceUs = -1;
@@ -82,7 +84,9 @@ export class Lane {
     this.#hand = new Hand(options.hand, options.intent);
     this.#board = new Scoreboard(options);
     this.#answers = new Answers(host.senders, options.info.index);
-    this.#dedup = options.dedup === undefined ? undefined : new Dedup(options.dedup);
+    const { dedup } = options;
+    this.#dedup = dedup === undefined ? undefined : new Dedup(dedup);
+    this.#idMending = dedup && { hash: ID_HASH, hashId, windowUs: dedup.windowMs * 1000 };
     this.#hand.settle(this.#inputs);
     this.#log = LogWriter.open(host.files, options.info.directory, {
       ...LOG_OPTIONS_DEFAULT,
@@ -131,6 +135,15 @@ export class Lane {
     }
     this.#tick(nowUs);
     return taken > 0 || this.#hand.bodyBytes < held;
+  }
+
+  /**
+   * Rebuilds a piece of a side file that is missing or damaged: for moments in which a turn did nothing.
+   *
+   * @returns `false` when there was nothing to do.
+   */
+  mend(): boolean {
+    return !this.hasFailed && this.#log.mend(this.#idMending);
   }
 
   /** Microseconds until a turn is due even if nothing comes; Infinity: never. */
@@ -360,6 +373,7 @@ export class Lane {
       if (!(error instanceof EscError) || error.code !== "LOG_UNAVAILABLE") throw error;
       this.#host.onFailure(error);
     }
+    this.#log.lookForMissing();
     this.#board.publish(this.#log);
   }
 

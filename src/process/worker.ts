@@ -10,6 +10,7 @@ import type { LogMessage } from "../logging/logger.ts";
 import {
   COMMAND_DRAIN,
   COMMAND_PAUSE,
+  COMMAND_RUN,
   COMMAND_STOP,
   STATE_DRAINED,
   STATE_PAUSED,
@@ -93,6 +94,7 @@ function step(messageCount: number): boolean {
       return false;
     }
   }
+  if (command === COMMAND_RUN && lanes.some((lane) => lane.mend())) return true;
   idle(waiting, command, messageCount, dueMs());
   return true;
 }

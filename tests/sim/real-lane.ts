@@ -89,7 +89,8 @@ export class RealLane implements LaneUnderTest {
 
   turn({ sync, countMax }: { readonly sync: boolean; readonly countMax: number }): void {
     this.#fillRing(countMax);
-    this.#lane.turn();
+    // As in the lane worker's thread.
+    if (!this.#lane.turn()) this.#lane.mend();
     if (sync && this.#options.durability !== "fsync") this.#lane.sync();
     this.#hearDamage();
     this.#hearVerdicts();
