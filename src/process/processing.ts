@@ -4,7 +4,7 @@
  *
  *     effects in the store = effects of all events below the stored positions
  *
- * Its thread turns it and sleeps in between. Nothing here waits but `commit()` and user handlers.
+ * Its thread turns it and sleeps in between. Nothing here waits but `commit()`.
  */
 import { EventCursor } from "../log/batch.ts";
 import { type DamageReport } from "../log/damage.ts";
@@ -54,8 +54,6 @@ export interface ProcessingHost {
   readonly report: (problem: string) => void;
   /** Shows what was counted; called now and then. */
   readonly tally: (nowUs: number) => void;
-  /** Waits until user handlers have answered for everything they were given; absent: there are none. */
-  readonly settle?: () => Promise<void>;
 }
 
 export class Processing {
@@ -70,6 +68,8 @@ export class Processing {
   /** Events processed since the last commit, by shard; and those among all that waited for another attempt then. */
   readonly #uncommitted: number[];
   readonly #parked: number[];
+  /** Handlers have answered since the last commit. */
+  #hasAnswers = false;
   #committedMs = performance.now();
   #commitMs = 0;
   #passedUs = 0;
@@ -117,7 +117,8 @@ export class Processing {
   /** Whether everything that was published is known to be durable, and everything processed is committed. */
   get isSettled(): boolean {
     const { outbox } = this.#host.processor;
-    return this.isCaughtUp && outbox.count === 0 && !this.#isDirty;
+    const isConcluded = this.#host.processor.delegation?.isIdle !== false;
+    return this.isCaughtUp && isConcluded && outbox.count === 0 && !this.#isDirty;
   }
 
   /** Processes at most one batch, and does what is due. @returns Whether there may be more at once. */
@@ -125,9 +126,14 @@ export class Processing {
     const { processor, letters, offer } = this.#host;
     let moved = letters.flush();
     if (processor.outbox.send(offer)) moved = true;
-    if (await this.#retry()) moved = true;
-    if (!processor.outbox.isFull && !letters.isFull && !processor.retries.isFull && await this.#read()) {
-      moved = true;
+    if (!processor.outbox.isFull && !letters.isFull) {
+      if (processor.concludeAnswered()) {
+        this.#hasAnswers = true;
+        moved = true;
+      }
+      if (processor.retries.count > 0 && processor.retry(this.#host.nowUs())) moved = true;
+      const isFull = processor.retries.isFull || processor.delegation?.isFull === true;
+      if (!isFull && this.#read()) moved = true;
     }
     const nowUs = this.#host.nowUs();
     if (nowUs - this.#passedUs >= PASS_US || nowUs >= processor.dueUs) this.#pass(nowUs);
@@ -155,6 +161,7 @@ export class Processing {
     const { processor, store } = this.#host;
     const startMs = performance.now();
     const { windows, alerts } = processor.takeEffects();
+    this.#hasAnswers = false;
     const moves = this.#feeds.map((feed, index) => {
       const { logId, nextOffset } = this.#positions[index] as LogPosition;
       return { logId, fromOffset: nextOffset, nextOffset: feed.position };
@@ -171,8 +178,9 @@ export class Processing {
       this.#positions[index] = { logId, nextOffset };
     }
     for (const [index, { lane, shard }] of this.#options.shards.entries()) {
-      // What waits for another attempt is not processed yet.
-      const parked = processor.retries.countOf(lane, shard);
+      // What waits for another attempt, or is with its handler, is not processed yet.
+      const parked = processor.retries.countOf(lane, shard) +
+        (processor.delegation?.countOf(lane, shard) ?? 0);
       const events = (this.#uncommitted[index] as number) + (this.#parked[index] as number) - parked;
       if (events > 0) count(this.#processed, index, events);
       this.#uncommitted[index] = 0;
@@ -189,7 +197,7 @@ export class Processing {
 
   get #isDirty(): boolean {
     const { processor } = this.#host;
-    return processor.wantsCommit || processor.retries.isChanged ||
+    return this.#hasAnswers || processor.wantsCommit || processor.retries.isChanged ||
       this.#uncommitted.some((events) => events > 0);
   }
 
@@ -205,17 +213,8 @@ export class Processing {
     return Math.min(checkpointIntervalMs, Math.max(COMMIT_PAUSE_MS, this.#commitMs * COMMIT_PAUSE_FACTOR));
   }
 
-  /** Tries events again that are due. @returns Whether there were any. */
-  async #retry(): Promise<boolean> {
-    const { processor, letters, nowUs, settle } = this.#host;
-    if (processor.retries.count === 0 || letters.isFull || processor.outbox.isFull) return false;
-    if (!processor.retry(nowUs())) return false;
-    await settle?.();
-    return true;
-  }
-
   /** Processes the batch that was received first. @returns Whether there was one. */
-  async #read(): Promise<boolean> {
+  #read(): boolean {
     let first = -1;
     let firstUs = Infinity;
     for (let index = 0; index < this.#feeds.length; index++) {
@@ -228,7 +227,6 @@ export class Processing {
     const feed = this.#feeds[first];
     if (feed === undefined) return false;
     this.#process(feed, first);
-    await this.#host.settle?.();
     feed.done();
     return true;
   }

@@ -12,6 +12,7 @@ import { AlertDesk, type AlertHost, type AlertsSpec } from "./alerts/desk.ts";
 import { alertRow, windowRow } from "./effects.ts";
 import type { StoredAlert, WindowResult } from "../store/store.ts";
 import { BUILTIN_HANDLERS, type BuiltinName } from "./handlers/builtin.ts";
+import type { Delegation, Delegator } from "./handlers/delegation.ts";
 import type { BuiltinHandler, Outcome } from "./handlers/outcome.ts";
 import { handlerFor, type HandlerSpec } from "./handlers/registry.ts";
 import { Outbox } from "./outbox.ts";
@@ -50,11 +51,8 @@ export interface ProcessorHost extends Pick<AlertHost, "tell" | "report"> {
   readonly deadLetter: (event: EventRecord, reason: DropReason, error: string, attempts: number) => void;
   /** Microseconds since the Unix epoch. */
   readonly nowUs: () => number;
-  /**
-   * Hands an event to the user's handler, which keeps no part of it but a copy; its outcome comes back through
-   * `conclude()`, in the order of one key's events.
-   */
-  readonly delegate?: (handler: HandlerSpec, event: EventRecord) => void;
+  /** Handlers that are not part of esc; absent: there are none. */
+  readonly delegation?: Delegation;
 }
 
 /** What is to be done with the events of one topic. */
@@ -80,9 +78,11 @@ export class Processor {
   badOutputCount = 0;
   readonly #spec: ProcessorSpec;
   readonly #host: ProcessorHost;
-  readonly #plans: TopicPlans<Plan>;
+  #plans: TopicPlans<Plan>;
   readonly #effects: RuleEffects;
-  readonly #handlers: ReadonlyMap<string, HandlerSpec>;
+  /** Those of the configuration, and those that came later. */
+  #handlers: ReadonlyMap<string, HandlerSpec> = new Map();
+  readonly #delegator: Delegator;
   readonly #retried = new EventRecord();
   #results: WindowResult[] = [];
   /** How often the event in hand was derived from another. */
@@ -92,7 +92,6 @@ export class Processor {
     this.#spec = spec;
     this.#host = host;
     this.retries = new Retries(spec.retry, Math.random);
-    this.#handlers = new Map(spec.handlers.map((handler) => [handler.name, handler]));
     this.desk = new AlertDesk(spec.alerts, {
       tell: host.tell,
       report: host.report,
@@ -106,12 +105,31 @@ export class Processor {
         (event, { name, lateTopic }) => this.#late(event, name, lateTopic),
       )
     );
-    this.#plans = new TopicPlans((topic) => this.#plan(topic));
+    this.#plans = this.#useHandlers(spec.handlers);
+    this.#delegator = {
+      conclude: (handler, event, outcome) => this.conclude(handler, event, outcome),
+      isHeld: (event) => this.retries.count > 0 && this.retries.holds(orderKeyOf(event)),
+    };
     this.#effects = {
       raise: (firing, event) => this.#raise(firing, event),
       publish: (output, cause) => this.#publish(output, idOf(cause), false),
       deadLetter: (event, reason, error) => host.deadLetter(event, reason, error, 1),
     };
+  }
+
+  /** Handlers have come or gone, or want other topics: takes effect with the next event. */
+  useHandlers(handlers: readonly HandlerSpec[]): void {
+    this.#plans = this.#useHandlers(handlers);
+  }
+
+  /** Handlers that are not part of esc; absent: there are none. */
+  get delegation(): Delegation | undefined {
+    return this.#host.delegation;
+  }
+
+  /** Carries out what such handlers have answered since the last call. @returns Whether there was anything. */
+  concludeAnswered(): boolean {
+    return this.#host.delegation?.turn(this.#delegator) ?? false;
   }
 
   /** Whether events with the topic `bytes[at..at+length)` concern anybody. */
@@ -168,7 +186,7 @@ export class Processor {
         const attempts = this.retries.finish(orderKeyOf(event), event);
         const problem = `There is no handler "${parked.handler}" any more`;
         this.#host.deadLetter(event, "processing_failed", problem, attempts);
-      } else this.#attempt(handler, event);
+      } else this.#attempt(handler, event, true);
     }
     return true;
   }
@@ -208,7 +226,8 @@ export class Processor {
           ...(key === undefined || key === "" ? {} : { key }),
         },
         idOf(`${handler}:${index}:${event.lane}/${event.shard}/${event.offset}`),
-        false,
+        // Code of the user's may say something else the next time: what it said must be saved first.
+        true,
       );
     }
   }
@@ -258,6 +277,7 @@ export class Processor {
       alerts: this.desk.save(),
       retries: this.retries.save(),
       outbox: this.outbox.save(),
+      handlers: this.#host.delegation?.save(),
     };
     return Buffer.from(JSON.stringify(state));
   }
@@ -285,7 +305,15 @@ export class Processor {
     // A checkpoint of an earlier version has none.
     this.retries.load(state.retries ?? []);
     this.outbox.load(state.outbox);
+    if (state.handlers !== undefined && state.handlers !== null) {
+      forgotten.push(...this.#host.delegation?.load(state.handlers) ?? []);
+    }
     return forgotten;
+  }
+
+  #useHandlers(handlers: readonly HandlerSpec[]): TopicPlans<Plan> {
+    this.#handlers = new Map(handlers.map((handler) => [handler.name, handler]));
+    return new TopicPlans((topic) => this.#plan(topic));
   }
 
   #plan(topic: string): Plan {
@@ -293,7 +321,7 @@ export class Processor {
     const rules = this.rules.filter(({ spec }) => matches(spec.topics));
     // A window over everything does not take in what it has told.
     const windows = this.windows.filter(({ spec }) => spec.topic !== topic && matches(spec.topics));
-    const handler = handlerFor(topic, this.#spec.handlers);
+    const handler = handlerFor(topic, [...this.#handlers.values()]);
     const builtin = handler !== undefined && isBuiltin(handler.use)
       ? BUILTIN_HANDLERS[handler.use]
       : undefined;
@@ -311,13 +339,13 @@ export class Processor {
         return;
       }
     }
-    this.#attempt(handler, event);
+    this.#attempt(handler, event, false);
   }
 
-  #attempt(handler: HandlerSpec, event: EventRecord): void {
+  #attempt(handler: HandlerSpec, event: EventRecord, isFirst: boolean): void {
     if (isBuiltin(handler.use)) {
       this.conclude(handler.name, event, BUILTIN_HANDLERS[handler.use].handle(event));
-    } else this.#host.delegate?.(handler, event);
+    } else this.#host.delegation?.delegate(handler, event, isFirst);
   }
 
   #fail(handler: string, event: EventRecord, { reason, isFinal }: Outcome & { kind: "fail" }): void {
@@ -421,6 +449,7 @@ interface SavedState {
   readonly alerts: unknown;
   readonly retries?: SavedRetries;
   readonly outbox: readonly string[];
+  readonly handlers?: unknown;
 }
 
 /** A message id of 32 characters from what names an output. */

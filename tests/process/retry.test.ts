@@ -1,6 +1,7 @@
 /** Failed events are tried again in the order of their keys: against a naive model, with restarts in between. */
 import { expect, test } from "bun:test";
 import { encodeFrame } from "../../src/event/encode.ts";
+import type { Delegation } from "../../src/process/handlers/delegation.ts";
 import type { HandlerSpec } from "../../src/process/handlers/registry.ts";
 import type { Outcome } from "../../src/process/handlers/outcome.ts";
 import { Processor, type ProcessorSpec } from "../../src/process/processor.ts";
@@ -99,10 +100,10 @@ test("what a rule added to the payload is there at the second attempt, after a r
   const host = {
     ...silent,
     nowUs: () => 0,
-    delegate: (handler: HandlerSpec, event: EventRecord) => {
+    delegation: delegating((handler, event) => {
       seen.push(event.payload);
       processor.conclude(handler.name, event, outcomes[seen.length - 1] as Outcome);
-    },
+    }),
     deadLetter: () => {
       throw new Error("nothing dies here");
     },
@@ -124,8 +125,9 @@ test("an event whose handler is gone after a restart becomes a dead letter", () 
     nowUs: () => 0,
     deadLetter: (event: EventRecord, reason: string, error: string, attempts: number) =>
       letters.push([event.offset, reason, error, attempts]),
-    delegate: (handler: HandlerSpec, event: EventRecord) =>
-      first.conclude(handler.name, event, { kind: "fail", reason: "not now" }),
+    delegation: delegating((handler, event) =>
+      first.conclude(handler.name, event, { kind: "fail", reason: "not now" })
+    ),
   };
   const first = new Processor(SPEC, host);
   give(first, eventOf(5, "k"));
@@ -134,6 +136,19 @@ test("an event whose handler is gone after a restart becomes a dead letter", () 
   second.retry(Number.MAX_SAFE_INTEGER);
   expect(letters).toEqual([[5, "processing_failed", 'There is no handler "mine" any more', 1]]);
 });
+
+/** A handler that answers by itself, and of which nothing is saved. */
+function delegating(delegate: Delegation["delegate"]): Delegation {
+  return {
+    delegate,
+    turn: () => false,
+    isFull: false,
+    isIdle: true,
+    countOf: () => 0,
+    save: () => null,
+    load: () => [],
+  };
+}
 
 const SPEC: ProcessorSpec = {
   rules: [],
@@ -195,8 +210,9 @@ function run(plans: readonly Plan[], random: () => number) {
       dead[event.offset] = count;
       (done[event.key] ??= []).push(event.offset);
     },
-    delegate: (_: HandlerSpec, event: EventRecord) =>
-      batch.push({ offset: event.offset, event: eventOf(event.offset, event.key) }),
+    delegation: delegating((_, event) =>
+      batch.push({ offset: event.offset, event: eventOf(event.offset, event.key) })
+    ),
   };
   /** The worker answers for what it was given; behind a failure it leaves the key's other events alone. */
   const settle = () => {
