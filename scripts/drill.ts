@@ -5,6 +5,7 @@
  */
 import { statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { POSTGRES_MISSING } from "../tests/support/postgres.ts";
 import { buildIfStale, ROOT } from "./build.ts";
 
 /** What a drill needs of the disk. */
@@ -28,6 +29,17 @@ const FUZZ = { ESC_FUZZ_FRAMES: "1000000" };
 
 const DRILLS: readonly Drill[] = [
   { name: "kill", shows: "SIGKILL, 1,000 times", command: ["tests/crash/kill-loop.ts", "--cycles", "1000"] },
+  {
+    name: "processing",
+    shows: "SIGKILL, 200 times, while rules and windows work: results and alerts exact",
+    command: ["tests/crash/processing-loop.ts", "--kills", "200"],
+  },
+  {
+    name: "processing-postgres",
+    shows: "the same with results in PostgreSQL",
+    command: ["tests/crash/processing-loop.ts", "--kills", "200", "--store", "postgres"],
+    skipReason: () => POSTGRES_MISSING,
+  },
   {
     name: "faults",
     shows: "writes and syncs that fail, calls 1 to 200",

@@ -16,6 +16,8 @@ export class Cooldown {
    * @returns How many were kept back since the last one, or -1 when this one is kept back, too.
    */
   admit(name: string, cooldownMs: number, nowUs: number): number {
+    // Shards are read side by side: a moment may lie before the last one, and must not be silenced by nothing.
+    if (cooldownMs === 0) return 0;
     const silence = this.#silences.get(name);
     if (silence !== undefined && nowUs < silence.untilUs) {
       silence.suppressed++;
