@@ -44,6 +44,8 @@ export interface ProcessorSpec {
   readonly alerts: AlertsSpec;
   readonly retry: RetrySpec;
   readonly maxFrameBytes: number;
+  /** Topics whose plan is remembered; absent: as many as there is room for. */
+  readonly plansMax?: number;
 }
 
 export interface ProcessorHost extends Pick<AlertHost, "tell" | "report"> {
@@ -313,7 +315,7 @@ export class Processor {
 
   #useHandlers(handlers: readonly HandlerSpec[]): TopicPlans<Plan> {
     this.#handlers = new Map(handlers.map((handler) => [handler.name, handler]));
-    return new TopicPlans((topic) => this.#plan(topic));
+    return new TopicPlans((topic) => this.#plan(topic), this.#spec.plansMax);
   }
 
   #plan(topic: string): Plan {

@@ -2,7 +2,7 @@
  * What is to be done with the events of a topic, looked up by the topic's bytes: a plan is made when a topic is
  * first seen, so an event costs one hash and one comparison however many rules there are.
  *
- * One thread. plans ≤ TOPICS_MAX: when more topics come, all are forgotten and made anew as they return.
+ * One thread. plans ≤ topicsMax: when more topics come, all are forgotten and made anew as they return.
  */
 
 /** Topics remembered. */
@@ -24,9 +24,12 @@ export class TopicPlans<T> {
   /** The plan found last: producers repeat themselves. */
   #last: Entry<T> | undefined;
 
-  /** @param make Makes the plan of a topic. */
-  constructor(make: (topic: string) => T) {
+  readonly #topicsMax: number;
+
+  /** @param make Makes the plan of a topic. @param topicsMax Plans kept, at most `TOPICS_MAX`. */
+  constructor(make: (topic: string) => T, topicsMax = TOPICS_MAX) {
     this.#make = make;
+    this.#topicsMax = topicsMax;
   }
 
   /** The plan for the topic `bytes[at..at+length)`. */
@@ -48,7 +51,7 @@ export class TopicPlans<T> {
   }
 
   #add(topic: Uint8Array, hash: number): Entry<T> {
-    if (this.#count === TOPICS_MAX) {
+    if (this.#count >= this.#topicsMax) {
       this.#slots.fill(undefined);
       this.#count = 0;
     }

@@ -58,7 +58,7 @@ export class Rule {
     this.#output = spec.publish === undefined ? undefined : new Output(spec.publish);
   }
 
-  /** When `expire()` is next due; Infinity: never. */
+  /** When `expire()` is next due; -Infinity: at once, Infinity: never. */
   get dueUs(): number {
     return this.#state?.dueUs ?? Infinity;
   }
@@ -74,7 +74,11 @@ export class Rule {
       if (this.#filter !== undefined && !this.#passes(this.#filter, event)) return false;
       let key = "";
       if (this.#by !== undefined) key = textOf(this.#by(event));
-      if (this.#state !== undefined && !this.#state.see(key, event, event.receivedUs)) return true;
+      if (this.#state !== undefined) {
+        const fires = this.#state.see(key, event, event.receivedUs);
+        if (this.#state.dueUs === -Infinity) this.expire(-Infinity, effects);
+        if (!fires) return true;
+      }
       return this.#fire(event, key, effects);
     } catch (error) {
       this.#failed(error);
@@ -87,7 +91,7 @@ export class Rule {
     if (this.#state === undefined || nowUs < this.#state.dueUs) return;
     for (const overdue of this.#state.overdue(nowUs)) {
       try {
-        const facts = factsOf(overdue, nowUs);
+        const facts = factsOf(overdue);
         this.#consequences(facts, overdue.key, `${this.name}:${overdue.key}:${overdue.sinceUs}`, effects);
       } catch (error) {
         this.#failed(error);
@@ -189,13 +193,13 @@ function jsonOf(value: unknown): unknown {
 }
 
 /** What expressions see when a rule fires because nothing came. */
-function factsOf({ key, topic, sinceUs }: Overdue, nowUs: number): EventFacts {
+function factsOf({ key, topic, sinceUs, dueUs }: Overdue): EventFacts {
   return {
     topic,
     key,
     id: "",
     priority: 2,
-    time: new Date(nowUs / 1000),
+    time: new Date(dueUs / 1000),
     headers: {},
     payload: { silent_since: new Date(sinceUs / 1000).toISOString() },
   };

@@ -13,8 +13,9 @@ export const KEYS_MAX = 100_000;
 /** What fires without an event of its own. */
 export interface Overdue {
   readonly key: string;
-  /** When the event came that nothing followed. */
+  /** When the event came that nothing followed, and by when something had to. */
   readonly sinceUs: number;
+  readonly dueUs: number;
   /** Its topic. */
   readonly topic: string;
 }
@@ -24,7 +25,7 @@ export interface RuleState {
   see(key: string, event: EventFacts, nowUs: number): boolean;
   /** Keys for which something is due without an event; each is told once. */
   overdue(nowUs: number): readonly Overdue[];
-  /** When `overdue()` next has something to tell; Infinity: never. */
+  /** When `overdue()` next has something to tell; -Infinity: at once, Infinity: never. */
   readonly dueUs: number;
   /** All that is remembered, as JSON takes it; and back. */
   save(): unknown;
@@ -110,6 +111,8 @@ class Rate implements RuleState {
 class Absence implements RuleState {
   dueUs = Infinity;
   readonly #forUs: number;
+  /** Silences that ended unnoticed; told with the event that ended them. */
+  readonly #missed: Overdue[] = [];
   /** Last event of each key, longest silent first: seeing a key moves it to the end. */
   readonly #seen = new Keyed<{ atUs: number; topic: string }>();
 
@@ -118,6 +121,11 @@ class Absence implements RuleState {
   }
 
   see(key: string, event: EventFacts, nowUs: number): boolean {
+    const before = this.#seen.map.get(key);
+    // Its silence is over before anybody looked: many events are read at one go.
+    if (before !== undefined && nowUs >= before.atUs + this.#forUs) {
+      this.#missed.push(this.#overdue(key, before));
+    }
     this.#seen.map.delete(key);
     this.#seen.set(key, { atUs: nowUs, topic: event.topic });
     this.#judge();
@@ -127,13 +135,18 @@ class Absence implements RuleState {
   overdue(nowUs: number): readonly Overdue[] {
     if (nowUs < this.dueUs) return NOTHING_OVERDUE;
     const due: Overdue[] = [];
-    for (const [key, { atUs, topic }] of this.#seen.map) {
-      if (nowUs < atUs + this.#forUs) break;
-      due.push({ key, sinceUs: atUs, topic });
+    for (const [key, last] of this.#seen.map) {
+      if (nowUs < last.atUs + this.#forUs) break;
+      due.push(this.#overdue(key, last));
     }
     for (const { key } of due) this.#seen.map.delete(key);
+    const missed = this.#missed.splice(0);
     this.#judge();
-    return due;
+    return [...missed, ...due];
+  }
+
+  #overdue(key: string, { atUs, topic }: { atUs: number; topic: string }): Overdue {
+    return { key, sinceUs: atUs, dueUs: atUs + this.#forUs, topic };
   }
 
   save(): unknown {
@@ -146,7 +159,8 @@ class Absence implements RuleState {
   }
 
   #judge(): void {
-    this.dueUs = Infinity;
+    this.dueUs = this.#missed.length > 0 ? -Infinity : Infinity;
+    if (this.#missed.length > 0) return;
     for (const { atUs } of this.#seen.map.values()) {
       this.dueUs = atUs + this.#forUs;
       break;
@@ -158,8 +172,11 @@ class Sequence implements RuleState {
   readonly dueUs = Infinity;
   readonly #steps: readonly Expression[];
   readonly #withinUs: number;
-  /** Steps done, at least one, and when the first was. */
-  readonly #progress = new Keyed<{ done: number; sinceUs: number }>();
+  /**
+   * For each key, when the newest beginning was of which the first 1, 2 … steps are done; null: there is none.
+   * The newest leaves the most time for what is to follow, so older ones need not be kept.
+   */
+  readonly #begun = new Keyed<(number | null)[]>();
 
   constructor(spec: SequenceSpec) {
     this.#steps = spec.steps.map((step) => expressionOf(step, "condition"));
@@ -168,17 +185,26 @@ class Sequence implements RuleState {
 
   see(key: string, event: EventFacts, nowUs: number): boolean {
     const steps = this.#steps;
-    const progress = this.#progress.map.get(key);
-    if (progress !== undefined && nowUs - progress.sinceUs <= this.#withinUs) {
-      if (matches(steps[progress.done], event)) {
-        progress.done++;
-        if (progress.done < steps.length) return false;
-        this.#progress.map.delete(key);
-        return true;
+    const begun = this.#begun.map.get(key);
+    if (begun !== undefined) {
+      // The last step first: one event does not take two steps.
+      for (let done = steps.length - 1; done > 0; done--) {
+        const sinceUs = begun[done - 1] ?? null;
+        if (sinceUs === null) continue;
+        if (nowUs - sinceUs > this.#withinUs) begun[done - 1] = null;
+        else if (matches(steps[done], event)) {
+          if (done === steps.length - 1) {
+            this.#begun.map.delete(key);
+            return true;
+          }
+          begun[done] = sinceUs;
+        }
       }
-    } else if (progress !== undefined) this.#progress.map.delete(key);
-    // The newest beginning counts: it leaves the most time for what is to follow.
-    if (matches(steps[0], event)) this.#progress.set(key, { done: 1, sinceUs: nowUs });
+    }
+    if (matches(steps[0], event)) {
+      if (begun !== undefined) begun[0] = nowUs;
+      else this.#begun.set(key, [nowUs]);
+    } else if (begun?.every((sinceUs) => sinceUs === null)) this.#begun.map.delete(key);
     return false;
   }
 
@@ -187,11 +213,11 @@ class Sequence implements RuleState {
   }
 
   save(): unknown {
-    return this.#progress.save();
+    return this.#begun.save();
   }
 
   load(saved: unknown): void {
-    this.#progress.load(saved);
+    this.#begun.load(saved);
   }
 }
 
