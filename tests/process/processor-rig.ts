@@ -26,6 +26,7 @@ export function specOf(spec: Partial<ProcessorSpec>): ProcessorSpec {
     windows: [],
     handlers: [],
     alerts: { webhooks: [] },
+    retry: { maxPauseMs: 1000, jitter: 0, maxParked: 1000 },
     maxFrameBytes: MAX_FRAME_BYTES,
     ...spec,
   };
@@ -44,6 +45,7 @@ export class ProcessorRig {
   processor: Processor;
   readonly #spec: ProcessorSpec;
   #offset = 0;
+  #nowUs = 0;
   /** Events confirmed to the processor's outbox. */
   #confirmed = 0;
 
@@ -65,6 +67,7 @@ export class ProcessorRig {
         const topicBytes = topicLength(frame, 0);
         const offset = this.#offset++;
         if (!this.processor.concerns(frame, topicAt, topicBytes)) continue;
+        this.#nowUs = receivedUs;
         record.open(frame, 0, offset, receivedUs);
         this.processor.process(record, topicAt, topicBytes, 0, receivedUs);
       }
@@ -94,6 +97,7 @@ export class ProcessorRig {
     return new Processor(this.#spec, {
       tell: (alert) => this.alerts.push(alert),
       report: (problem) => this.reports.push(problem),
+      nowUs: () => this.#nowUs,
       deadLetter: (event, reason, error) => this.letters.push({ topic: event.topic, reason, error }),
     });
   }
