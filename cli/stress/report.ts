@@ -43,7 +43,11 @@ export function stressValue(report: StressReport): object {
       damaged: verdict.damaged,
       seconds: Number(report.verifySeconds.toFixed(6)),
     },
-    ledger: ledger === undefined ? null : { balanced: ledger.isBalanced ?? null, ...ledger.events },
+    ledger: ledger === undefined ? null : {
+      balanced: ledger.isBalanced ?? null,
+      imbalance: ledger.imbalance,
+      ...ledger.events,
+    },
   };
 }
 
@@ -93,13 +97,13 @@ function verdictText(verdict: Verdict, seconds: number, output: Output): string 
   );
 }
 
-function ledgerText({ isBalanced, events }: LedgerVerdict, output: Output): string {
+function ledgerText({ isBalanced, imbalance, events }: LedgerVerdict, output: Output): string {
   const sums = `received ${number(events.received)} = accepted ${number(events.accepted)} + rejected ` +
     `${number(events.rejected)} + duplicates ${number(events.duplicates)}; accepted = durable ` +
     `${number(events.durable)} + dropped ${number(events.dropped)}`;
   if (isBalanced === true) return sums;
   if (isBalanced === undefined) return `not settled, other producers are at work: ${sums}`;
-  return output.style("red", `does not add up: ${sums}`);
+  return output.style("red", `does not add up, ${number(imbalance)} events lost or counted twice: ${sums}`);
 }
 
 function latencies({ latencies: histogram }: LoadResult) {

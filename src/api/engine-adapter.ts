@@ -83,6 +83,9 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
       shards: memory.shards.map((shard) => ({
         info: shard.info,
         queue: shard.ring,
+        parking: shard.parking,
+        hand: shard.hand,
+        intent: shard.intent,
         dispatch: shard.dispatchCounters,
         lane: shard.laneCounters,
         latencies: shard.latencies,

@@ -8,7 +8,7 @@ const count = z.int();
 const ledgerSchema = z.strictObject({
   received: count,
   rejected: count,
-  unrouted: count.describe("Read, and not yet given to a lane"),
+  unrouted: count.describe("Counted in the rings before the lanes"),
   lanes: z.array(z.strictObject({
     lane: z.string(),
     received: count,
@@ -16,10 +16,10 @@ const ledgerSchema = z.strictObject({
     appended: count.describe("By how much its logs have grown: equal to stored"),
     duplicates: count,
     dropped: z.record(z.string(), count).describe("By reason; before they were stored"),
-    in_flight: count,
+    in_flight: count.describe("Counted in its queues and in hand"),
   })),
-  is_settled: z.boolean().describe("Nothing moves and nothing waits: only then can an imbalance be told"),
-  imbalance: count.describe("Events unaccounted for or counted twice; 0 while not settled"),
+  is_settled: z.boolean().describe("Nothing moves and nothing waits: every number is exact"),
+  imbalance: count.describe("Events lost or counted twice: exact when settled, never too large under load"),
 });
 
 /** Between two readings: long enough for rest to mean something, short enough for who waits. */
@@ -30,7 +30,7 @@ export function ledgerRoutes(ledger: Ledger): Route[] {
     method: "GET",
     path: "/api/v1/ledger",
     summary: "Account of every event received since start",
-    description: "received = rejected + lanes.received + unrouted; " +
+    description: "received = rejected + unrouted + lanes.received; " +
       "lane.received = stored + duplicates + dropped + in_flight",
     tag: "health",
     responses: { 200: { description: "The account", schema: ledgerSchema } },

@@ -1,36 +1,48 @@
 /**
  * The conservation ledger: where every event went that was received since start.
  *
- *     received      = rejected + Σ lanes.received + unrouted
+ *     received      = rejected + unrouted + Σ lanes.received
  *     lane.received = stored + duplicates + dropped before it was stored + in flight
  *     stored        = appended to the log
  *
- * While events are under way the counters of several threads cannot be read at one moment, so a difference means
- * something only when nothing moves: when two readings are equal and all queues are empty. Main thread.
+ * `unrouted` and `in_flight` are counted in the rings and hands where the events lie, so the sums can be wrong, and
+ * that is what the ledger is for. Counters and rings of several threads cannot be read at one moment. But they can be
+ * read in the order in which events move:
+ *
+ *     received → source rings → parking → lane rings → hands → stored, duplicates, dropped
+ *
+ * An event that was received when the reading began is met at least once, where it lies or further down, unless it is
+ * lost: so `received` less all that is met later never exceeds what was lost, however fast events go by. Likewise
+ * what is finished first and received later tells what was counted twice. At rest both are exact. A thread that is
+ * stopped between taking an event and noting it makes a difference for that long, hence only what two readings agree
+ * upon is called an imbalance. Main thread; costs the other threads nothing.
  */
-import { DROP_REASONS } from "../event/frame.ts";
+import { DROP_REASONS, LISTENERS, REJECT_REASONS } from "../event/frame.ts";
+import { RUN_COUNT } from "../event/run.ts";
 import { ShardState } from "../log/shard-state.ts";
-import { ringDepthBytes } from "../queue/ring.ts";
 import { openCounters } from "../metrics/counters.ts";
 import {
   DISPATCH_DROPPED,
   DISPATCH_ENQUEUED,
-  DISPATCH_PARKED_BYTES,
   LANE_ACCEPTED,
   LANE_DROPPED,
   LANE_DUPLICATES,
-  LANE_DURABLE,
+  SOURCE_RECEIVED,
+  SOURCE_REJECTED,
 } from "../metrics/layout.ts";
-import { type Meters, type ShardMeters, takeSnapshot, total } from "../metrics/snapshot.ts";
+import { type Meters, type ShardMeters, total } from "../metrics/snapshot.ts";
+import { eventsInHand } from "../process/hand-census.ts";
+import { sumRing } from "../queue/ring-census.ts";
 
-/** Two readings less apart say nothing about rest. */
-const REST_MS_MIN = 50;
+/** Two readings less apart do not confirm each other. */
+const CONFIRM_MS_MIN = 50;
 const DLQ_LANE = "dlq";
 const QUEUE_FULL = DROP_REASONS.indexOf("queue_full");
 const LOG_FAILED = DROP_REASONS.indexOf("log_failed");
 
 export interface LaneLedger {
   readonly lane: string;
+  /** Given to it by the dispatcher. */
   received: number;
   /** Written to the log, as the lane worker counts it; and by how much the log has grown. */
   stored: number;
@@ -38,99 +50,158 @@ export interface LaneLedger {
   duplicates: number;
   /** By reason; events that died after they were stored are not among them. */
   readonly dropped: Record<string, number>;
+  /** Counted in its queues and in the hands of its workers. */
   in_flight: number;
 }
 
 export interface LedgerReading {
   readonly received: number;
   readonly rejected: number;
-  /** Read, and not yet given to a lane. */
+  /** Counted in the rings before the lanes: read, and not yet given to a lane. */
   readonly unrouted: number;
   readonly lanes: readonly LaneLedger[];
-  /** Whether nothing moves and nothing waits: only then can an imbalance be told. */
+  /** Whether nothing has moved since the reading before and nothing waits: then every number is exact. */
   readonly is_settled: boolean;
-  /** Events that are unaccounted for, or counted twice; 0 while not settled. */
+  /** Events lost or counted twice, as far as two readings agree: at rest exact, under load never too large. */
   readonly imbalance: number;
 }
 
+/** What one reading shows for certain. */
+interface Difference {
+  readonly lost: number;
+  readonly doubled: number;
+}
+
+const NO_DIFFERENCE: Difference = { lost: 0, doubled: 0 };
+
 export class Ledger {
   readonly #meters: Meters;
+  readonly #nowMs: () => number;
   #last = "";
   #lastMs = -Infinity;
+  #lastDifference = NO_DIFFERENCE;
+  #imbalance = 0;
 
-  constructor(meters: Meters) {
+  /** @param nowMs A clock that never goes back. */
+  constructor(meters: Meters, nowMs: () => number = () => performance.now()) {
     this.#meters = meters;
+    this.#nowMs = nowMs;
   }
 
   read(): LedgerReading {
-    const lanes = new Map<string, LaneLedger>();
-    let depthBytes = 0;
-    // Consumers first, as everywhere: what is read of the log can never be ahead of what is read of the source.
-    for (const shard of this.#meters.shards) {
-      if (shard.info.lane === DLQ_LANE) continue;
-      let lane = lanes.get(shard.info.lane);
-      if (lane === undefined) lanes.set(shard.info.lane, lane = emptyLane(shard.info.lane));
-      depthBytes += addShard(lane, shard);
-    }
-    const snapshot = takeSnapshot(this.#meters);
-    const list = [...lanes.values()];
-    const received = total(snapshot.received);
-    const rejected = total(snapshot.rejected);
-    const unrouted = received - rejected - total(list.map((lane) => lane.received));
-    const isSettled = this.#isUnchanged(JSON.stringify([received, rejected, list])) && depthBytes === 0;
-    const imbalance = Math.abs(unrouted) + total(list.map(imbalanceOf));
+    const shards = this.#meters.shards.filter(({ info }) => info.lane !== DLQ_LANE);
+    const finishedFirst = total(shards.map(finishedBy));
+    const { received, rejected } = this.#sources();
+    // From here on with the stream.
+    const unrouted = this.#unrouted(shards);
+    const lanes = queuedByLane(shards);
+    const unequal = total(shards.map((shard) => addShard(laneOf(lanes, shard), shard)));
+    const inFlight = total(lanes.map((lane) => lane.in_flight));
+    const finished = total(shards.map(finishedBy));
+    const toStore = received - rejected;
+    const difference = {
+      // Not a number, when a ring did not keep still: nothing can be said then.
+      lost: Math.max(0, toStore - unrouted - inFlight - finished) || 0,
+      doubled: Math.max(0, finishedFirst - toStore) + unequal,
+    };
+    const isUnchanged = this.#confirm(difference, JSON.stringify([received, rejected, lanes]));
     return {
       received,
       rejected,
-      unrouted,
-      lanes: list,
-      is_settled: isSettled,
-      imbalance: isSettled ? imbalance : 0,
+      unrouted: unrouted || 0,
+      lanes: lanes.map((lane) => ({ ...lane, in_flight: lane.in_flight || 0 })),
+      is_settled: isUnchanged && unrouted === 0 && inFlight === 0,
+      imbalance: this.#imbalance,
     };
   }
 
-  #isUnchanged(reading: string): boolean {
-    const nowMs = performance.now();
-    if (reading === this.#last) return nowMs - this.#lastMs >= REST_MS_MIN;
+  /** Received before rejected: what is refused in between makes the difference smaller, never larger. */
+  #sources(): { received: number; rejected: number } {
+    let received = 0;
+    let rejected = 0;
+    const blocks = this.#meters.sources.map(({ counters }) => openCounters(counters));
+    for (const counters of blocks) received += sum(counters, SOURCE_RECEIVED, LISTENERS.length);
+    for (const counters of blocks) rejected += sum(counters, SOURCE_REJECTED, REJECT_REASONS.length);
+    return { received, rejected };
+  }
+
+  #unrouted(shards: readonly ShardMeters[]): number {
+    let count = 0;
+    for (const { ring } of this.#meters.sources) count += sumRing(ring, RUN_COUNT) ?? NaN;
+    for (const { parking } of shards) count += sumRing(parking, RUN_COUNT) ?? NaN;
+    return count;
+  }
+
+  /** @returns Whether nothing has changed since the reading before. */
+  #confirm(difference: Difference, reading: string): boolean {
+    const nowMs = this.#nowMs();
+    const isUnchanged = reading === this.#last;
+    if (nowMs - this.#lastMs < CONFIRM_MS_MIN) return false;
+    const { lost, doubled } = this.#lastDifference;
+    this.#imbalance = Math.min(lost, difference.lost) + Math.min(doubled, difference.doubled);
     this.#last = reading;
     this.#lastMs = nowMs;
-    return false;
+    this.#lastDifference = difference;
+    return isUnchanged;
   }
 }
 
-/** @returns Bytes that wait before the shard. */
+/** The lanes in the order of their shards, with what lies in their queues. */
+function queuedByLane(shards: readonly ShardMeters[]): LaneLedger[] {
+  const lanes: LaneLedger[] = [];
+  for (const shard of shards) laneOf(lanes, shard).in_flight += sumRing(shard.queue, RUN_COUNT) ?? NaN;
+  return lanes;
+}
+
+function laneOf(lanes: LaneLedger[], { info }: ShardMeters): LaneLedger {
+  let lane = lanes.find(({ lane }) => lane === info.lane);
+  if (lane === undefined) lanes.push(lane = emptyLane(info.lane));
+  return lane;
+}
+
+/** Adds what the shard has in hand and what it has counted. @returns By how much its log and its counters differ. */
 function addShard(lane: LaneLedger, shard: ShardMeters): number {
-  const at = (counters: Float64Array, index: number) => counters[index] as number;
+  lane.in_flight += eventsInHand(shard.hand, shard.intent) ?? NaN;
   const work = openCounters(shard.lane);
   const dispatch = openCounters(shard.dispatch);
   const state = new ShardState(shard.info.state);
+  const storedFirst = at(work, LANE_ACCEPTED) - at(work, LANE_DROPPED + LOG_FAILED);
+  const appended = state.nextOffset - state.begunOffset;
   const failed = at(work, LANE_DROPPED + LOG_FAILED);
   const stored = at(work, LANE_ACCEPTED) - failed;
-  const duplicates = at(work, LANE_DUPLICATES);
-  let dropped = failed;
+  lane.appended += appended;
+  lane.stored += stored;
+  lane.duplicates += at(work, LANE_DUPLICATES);
   addDropped(lane, LOG_FAILED, failed);
   for (let reason = 0; reason < DROP_REASONS.length; reason++) {
-    const count = at(dispatch, DISPATCH_DROPPED + reason);
-    dropped += count;
-    addDropped(lane, reason, count);
+    addDropped(lane, reason, at(dispatch, DISPATCH_DROPPED + reason));
   }
   // A full queue refuses before anything is put into it; the other policies take out what was.
-  const received = at(dispatch, DISPATCH_ENQUEUED) + at(dispatch, DISPATCH_DROPPED + QUEUE_FULL);
-  lane.received += received;
-  lane.stored += stored;
-  lane.appended += at(work, LANE_DURABLE) + state.nextOffset - state.durableOffset;
-  lane.duplicates += duplicates;
-  lane.in_flight += received - stored - duplicates - dropped;
-  return ringDepthBytes(shard.queue) + at(dispatch, DISPATCH_PARKED_BYTES);
+  lane.received += at(dispatch, DISPATCH_ENQUEUED) + at(dispatch, DISPATCH_DROPPED + QUEUE_FULL);
+  // Counted before and after, so that a batch that is stored meanwhile makes no difference.
+  return Math.max(0, storedFirst - appended) + Math.max(0, appended - stored);
+}
+
+/** Events of a shard that are dealt with: stored, duplicates, or dropped before. */
+function finishedBy(shard: ShardMeters): number {
+  const work = openCounters(shard.lane);
+  const dropped = sum(openCounters(shard.dispatch), DISPATCH_DROPPED, DROP_REASONS.length);
+  return at(work, LANE_ACCEPTED) + at(work, LANE_DUPLICATES) + dropped;
+}
+
+function at(counters: Float64Array, index: number): number {
+  return counters[index] as number;
+}
+
+function sum(counters: Float64Array, from: number, length: number): number {
+  let result = 0;
+  for (let index = from; index < from + length; index++) result += at(counters, index);
+  return result;
 }
 
 function addDropped(lane: LaneLedger, reason: number, count: number): void {
   const name = DROP_REASONS[reason];
   if (name !== undefined && count > 0) lane.dropped[name] = (lane.dropped[name] ?? 0) + count;
-}
-
-function imbalanceOf(lane: LaneLedger): number {
-  return Math.abs(lane.in_flight) + Math.abs(lane.stored - lane.appended);
 }
 
 function emptyLane(lane: string): LaneLedger {

@@ -63,7 +63,7 @@ export function readMetrics(engine: EngineView, ledger: Ledger): string {
   more.family(
     "esc_ledger_imbalance",
     "gauge",
-    "Events unaccounted for or counted twice; judged while nothing moves",
+    "Events lost or counted twice, as far as two readings agree: exact at rest, never too large under load",
   )
     .sample(ledger.read().imbalance);
   engine.store?.expose(more);

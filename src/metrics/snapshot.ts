@@ -58,6 +58,8 @@ const DLQ_LANE = "dlq";
 
 /** Blocks of one source thread. */
 export interface SourceMeters {
+  /** Its ring to the dispatcher. */
+  readonly ring: RingMemory;
   readonly counters: SharedArrayBuffer;
   readonly latencies: SharedArrayBuffer;
 }
@@ -66,6 +68,10 @@ export interface SourceMeters {
 export interface ShardMeters {
   readonly info: ShardInfo;
   readonly queue: RingMemory;
+  readonly parking: RingMemory;
+  /** What its lane worker has taken out of the queue: see `process/hand.ts`. */
+  readonly hand: SharedArrayBuffer;
+  readonly intent: SharedArrayBuffer;
   /** Written by the dispatcher. */
   readonly dispatch: SharedArrayBuffer;
   /** Written by the lane worker. */

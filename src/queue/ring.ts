@@ -24,14 +24,14 @@ export interface RingMemory {
 }
 
 // Cursors lie 128 bytes apart: the adjacent-line prefetcher pairs 64-byte lines.
-const HEAD = 0;
+export const CURSOR_HEAD = 0;
 /** The reader's own notes, beside its cursor: see `progressBytes` and `take()`. */
 const PROGRESS_BYTES = 1;
-const PROGRESS_COUNT = 2;
-const TAIL = 32;
+export const NOTE_PROGRESS_COUNT = 2;
+export const CURSOR_TAIL = 32;
 const CONTROL_BYTES = 256;
 
-const PAD = -1;
+export const RING_PAD = -1;
 const UNIT_SHIFT = 3;
 /** Smallest ring: one page. */
 export const RING_BYTES_MIN = 4096;
@@ -67,8 +67,8 @@ export function ringDepthBytes(memory: RingMemory): number {
 
 function depthOf(control: Int32Array): number {
   // Tail is read after head, so the difference is never negative.
-  const head = Atomics.load(control, HEAD);
-  return ((Atomics.load(control, TAIL) - head) | 0) * 8;
+  const head = Atomics.load(control, CURSOR_HEAD);
+  return ((Atomics.load(control, CURSOR_TAIL) - head) | 0) * 8;
 }
 
 /** The writing end. One thread at a time. */
@@ -93,9 +93,9 @@ export class RingWriter {
     this.#control = new Int32Array(memory.control);
     this.#unitCount = this.capacityBytes >> UNIT_SHIFT;
     this.#unitMask = this.#unitCount - 1;
-    this.#published = Atomics.load(this.#control, TAIL);
+    this.#published = Atomics.load(this.#control, CURSOR_TAIL);
     this.#reserved = this.#published;
-    this.#headSeen = Atomics.load(this.#control, HEAD);
+    this.#headSeen = Atomics.load(this.#control, CURSOR_HEAD);
   }
 
   /**
@@ -112,12 +112,12 @@ export class RingWriter {
     const toEnd = this.#unitCount - at;
     const needed = units <= toEnd ? units : toEnd + units;
     if (this.#unitCount - ((this.#reserved - this.#headSeen) | 0) < needed) {
-      this.#headSeen = Atomics.load(this.#control, HEAD);
+      this.#headSeen = Atomics.load(this.#control, CURSOR_HEAD);
       if (this.#unitCount - ((this.#reserved - this.#headSeen) | 0) < needed) return -1;
     }
     let index = at << UNIT_SHIFT;
     if (units > toEnd) {
-      this.words[index >> 2] = PAD;
+      this.words[index >> 2] = RING_PAD;
       index = 0;
     }
     this.#reserved = (this.#reserved + needed) | 0;
@@ -142,13 +142,13 @@ export class RingWriter {
     if (this.#reserved === this.#published) return false;
     this.#published = this.#reserved;
     // Publishes every record up to here; the reader waits for it behind its doorbell.
-    Atomics.store(this.#control, TAIL, this.#reserved);
+    Atomics.store(this.#control, CURSOR_TAIL, this.#reserved);
     return true;
   }
 
   /** Bytes not yet freed by the reader, what is reserved but unpublished included. */
   depthBytes(): number {
-    this.#headSeen = Atomics.load(this.#control, HEAD);
+    this.#headSeen = Atomics.load(this.#control, CURSOR_HEAD);
     return ((this.#reserved - this.#headSeen) | 0) * 8;
   }
 
@@ -163,11 +163,11 @@ export class RingWriter {
     this.publish();
     const control = this.#control;
     for (;;) {
-      const head = Atomics.load(control, HEAD);
+      const head = Atomics.load(control, CURSOR_HEAD);
       if (head === this.#reserved) return -1;
       let index = (head & this.#unitMask) << UNIT_SHIFT;
       let units: number;
-      if (this.words[index >> 2] === PAD) {
+      if (this.words[index >> 2] === RING_PAD) {
         units = this.#unitCount - (head & this.#unitMask);
         index = 0;
         units += ((this.words[0] as number) + 7) >> UNIT_SHIFT;
@@ -175,7 +175,7 @@ export class RingWriter {
         units = ((this.words[index >> 2] as number) + 7) >> UNIT_SHIFT;
       }
       // Loses only against a reader that has just taken these records.
-      if (Atomics.compareExchange(control, HEAD, head, (head + units) | 0) === head) {
+      if (Atomics.compareExchange(control, CURSOR_HEAD, head, (head + units) | 0) === head) {
         this.#headSeen = (head + units) | 0;
         return index;
       }
@@ -242,7 +242,7 @@ export class RingReader {
     this.#control = new Int32Array(memory.control);
     this.#unitCount = this.capacityBytes >> UNIT_SHIFT;
     this.#unitMask = this.#unitCount - 1;
-    this.#head = Atomics.load(this.#control, HEAD);
+    this.#head = Atomics.load(this.#control, CURSOR_HEAD);
     this.#cursor = this.#head;
     this.#previous = this.#head;
     this.#tailSeen = this.#head;
@@ -255,12 +255,12 @@ export class RingReader {
    */
   next(): number {
     if (this.#cursor === this.#tailSeen) {
-      this.#tailSeen = Atomics.load(this.#control, TAIL);
+      this.#tailSeen = Atomics.load(this.#control, CURSOR_TAIL);
       if (this.#cursor === this.#tailSeen) return -1;
     }
     this.#previous = this.#cursor;
     let at = this.#cursor & this.#unitMask;
-    if (this.words[at << 1] === PAD) {
+    if (this.words[at << 1] === RING_PAD) {
       this.#cursor = (this.#cursor + this.#unitCount - at) | 0;
       at = 0;
     }
@@ -280,10 +280,10 @@ export class RingReader {
    */
   releaseWithin(progressBytes: number, progressCount: number): void {
     this.#control[PROGRESS_BYTES] = progressBytes;
-    this.#control[PROGRESS_COUNT] = progressCount;
+    this.#control[NOTE_PROGRESS_COUNT] = progressCount;
     if (this.#cursor === this.#head) return;
     this.#head = this.#cursor;
-    Atomics.store(this.#control, HEAD, this.#cursor);
+    Atomics.store(this.#control, CURSOR_HEAD, this.#cursor);
   }
 
   /** Takes the last `next()` back: `release()` will keep that record. Once after each `next()`. */
@@ -311,15 +311,15 @@ export class RingReader {
   take(target: Uint8Array, at: number, bytesMax: number, receipt?: TakeReceipt): number {
     const control = this.#control;
     for (;;) {
-      const head = Atomics.load(control, HEAD);
-      const tail = Atomics.load(control, TAIL);
+      const head = Atomics.load(control, CURSOR_HEAD);
+      const tail = Atomics.load(control, CURSOR_TAIL);
       let cursor = head;
       let copied = 0;
       let raced = false;
       // At most two pieces: up to the end of the ring, and from its start.
       while (cursor !== tail) {
         const from = cursor & this.#unitMask;
-        if (this.words[from << 1] === PAD) {
+        if (this.words[from << 1] === RING_PAD) {
           cursor = (cursor + this.#unitCount - from) | 0;
           continue;
         }
@@ -327,7 +327,7 @@ export class RingReader {
         let end = cursor;
         while (end !== tail && to < this.#unitCount) {
           const length = this.words[to << 1] as number;
-          if (length === PAD) break;
+          if (length === RING_PAD) break;
           const units = (length + 7) >> UNIT_SHIFT;
           // A record that is being overwritten after dropOldest() may show any length here.
           if (length < 4 || to + units > this.#unitCount || ((tail - end) | 0) < units) {
@@ -342,18 +342,18 @@ export class RingReader {
         target.set(this.bytes.subarray(from << UNIT_SHIFT, to << UNIT_SHIFT), at + copied);
         copied += (to - from) << UNIT_SHIFT;
         cursor = end;
-        const stopped = to < this.#unitCount && end !== tail && this.words[to << 1] !== PAD;
+        const stopped = to < this.#unitCount && end !== tail && this.words[to << 1] !== RING_PAD;
         if (stopped) break;
       }
       if (!raced && cursor === head) return 0;
       if (receipt !== undefined && !raced) receipt.write(cursor, at + copied);
       // Succeeds only if nothing taken was dropped meanwhile: then the copy is whole.
-      if (!raced && Atomics.compareExchange(control, HEAD, head, cursor) === head) {
+      if (!raced && Atomics.compareExchange(control, CURSOR_HEAD, head, cursor) === head) {
         this.#head = cursor;
         this.#cursor = cursor;
         return copied;
       }
-      if (raced && Atomics.load(control, HEAD) === head) {
+      if (raced && Atomics.load(control, CURSOR_HEAD) === head) {
         throw new RangeError("Ring holds a record with an impossible length");
       }
     }
@@ -361,7 +361,7 @@ export class RingReader {
 
   /** Whether the head has moved past what a receipt speaks of: the take happened. Before the first `take()`. */
   hasPassed(receipt: TakeReceipt): boolean {
-    return ((Atomics.load(this.#control, HEAD) - receipt.ringEnd) | 0) >= 0;
+    return ((Atomics.load(this.#control, CURSOR_HEAD) - receipt.ringEnd) | 0) >= 0;
   }
 
   /**
@@ -372,12 +372,12 @@ export class RingReader {
     return this.#control[PROGRESS_BYTES] as number;
   }
   get progressCount(): number {
-    return this.#control[PROGRESS_COUNT] as number;
+    return this.#control[NOTE_PROGRESS_COUNT] as number;
   }
 
   /** Whether a record is waiting. */
   isEmpty(): boolean {
-    return Atomics.load(this.#control, HEAD) === Atomics.load(this.#control, TAIL);
+    return Atomics.load(this.#control, CURSOR_HEAD) === Atomics.load(this.#control, CURSOR_TAIL);
   }
 
   /** Bytes published and not freed. */

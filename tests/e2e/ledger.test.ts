@@ -86,3 +86,29 @@ test("the ledger accounts for every event: stored, duplicate, rejected and dropp
   const metrics = await (await fetch(server.url("/metrics"))).text();
   expect(metrics).toContain("\nesc_ledger_imbalance 0\n");
 }, 60_000);
+
+test("under load the ledger counts what is under way, and accuses nobody", async () => {
+  server = await EscServer.start();
+  const { tcpPort, httpPort } = server;
+  const load = runEsc([
+    ...["--json", "stress", "--port", `${tcpPort}`, "--http-port", `${httpPort}`],
+    ...["--clients", "4", "--events", "60000", "--acks", "durable", "--verify"],
+  ]);
+  let isOver = false;
+  const ended = load.then(() => isOver = true);
+  let inFlightMax = 0;
+  let looks = 0;
+  while (!isOver) {
+    const ledger: LedgerAnswer = await (await fetch(server.url("/api/v1/ledger"))).json();
+    expect(ledger.imbalance).toBe(0);
+    const counts = [ledger.unrouted, ...ledger.lanes.map((lane) => lane.in_flight)];
+    expect(counts.every((count) => count >= 0)).toBe(true);
+    inFlightMax = Math.max(inFlightMax, counts.reduce((sum, count) => sum + count, 0));
+    looks++;
+  }
+  await ended;
+  expect(looks).toBeGreaterThan(3);
+  expect(inFlightMax).toBeGreaterThan(0);
+  const { status, stdout } = await load;
+  expect([status, JSON.parse(stdout).ledger]).toMatchObject([0, { balanced: true, imbalance: 0 }]);
+}, 60_000);

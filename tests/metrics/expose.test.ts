@@ -30,6 +30,7 @@ import {
 import { readProcessUsage } from "../../src/metrics/process-usage.ts";
 import { Exposition } from "../../src/metrics/prometheus.ts";
 import { type Meters, takeSnapshot, total } from "../../src/metrics/snapshot.ts";
+import { createHand, createIntent } from "../../src/process/hand.ts";
 import { createRing, RingWriter } from "../../src/queue/ring.ts";
 import { parseExposition } from "./exposition.ts";
 
@@ -38,12 +39,16 @@ const SHARDS = [["realtime", 0], ["tx", 0], ["tx", 1], ["dlq", 0]] as const;
 function meters(): Meters {
   return {
     sources: [0, 1].map(() => ({
+      ring: createRing(4096),
       counters: createCounters(SOURCE_COUNTERS),
       latencies: createSourceLatencies(SHARDS.length),
     })),
     shards: SHARDS.map(([lane, shard], index) => ({
       info: { index, lane, shard, directory: "", state: createShardState() },
       queue: createRing(4096),
+      parking: createRing(4096),
+      hand: createHand(64),
+      intent: createIntent(),
       dispatch: createCounters(DISPATCH_COUNTERS),
       lane: createCounters(LANE_COUNTERS),
       latencies: createShardLatencies(),
