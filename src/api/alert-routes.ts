@@ -9,6 +9,7 @@ import { KEPT_MAX } from "../process/alerts/board.ts";
 import { SEVERITIES } from "../process/rules/spec.ts";
 import type { ApiContext } from "./context.ts";
 import { checkQuery, json, type Route } from "./route.ts";
+import { whole } from "./schemas.ts";
 import { HEARTBEAT_MS } from "./sse.ts";
 
 /** Alerts that wait for a client that reads slowly; beyond, it is cut off. */
@@ -17,8 +18,7 @@ const WAITING_MAX = 1000;
 const query = z.strictObject({
   rule: z.string().optional(),
   severity: z.enum(SEVERITIES).optional().describe("At least this"),
-  limit: z.string().regex(/^\d{1,4}$/, "Not a whole number").transform(Number)
-    .pipe(z.int().min(1).max(KEPT_MAX)).default(100),
+  limit: whole(1, KEPT_MAX).default(100),
 });
 
 const alertSchema = z.strictObject({

@@ -1,15 +1,15 @@
 /** Durable consumers and groups: who they are, why they stand still, and work by HTTP. */
 import { z } from "zod";
 import type { ConsumerPosition } from "../deliver/consumer.ts";
-import { BadRequest, isConsumerName, shardKey } from "../deliver/request.ts";
+import { BadRequest, Conflict, isConsumerName, shardKey } from "../deliver/request.ts";
 import { forbidden } from "./access.ts";
 import type { ApiContext } from "./context.ts";
 import { parseJson } from "./body.ts";
 import { groupEvent } from "./group-event.ts";
 import { groupFields, groupRequestOf, memberName } from "./group-request.ts";
-import { problemOf } from "./problem.ts";
+import { problem, problemOf } from "./problem.ts";
 import { type ApiRequest, check, type Checked, checkQuery, json, type Route } from "./route.ts";
-import { consumersDeleteQuery, deletedSchema, eventSchema, problemSchema } from "./schemas.ts";
+import { consumerName, consumersDeleteQuery, deletedSchema, eventSchema, problemSchema } from "./schemas.ts";
 import { explainStanding } from "./standing.ts";
 
 const count = z.int().min(0);
@@ -43,12 +43,13 @@ const settleBody = z.strictObject({
   retry: z.array(place).max(4096).default([]),
   extend: z.boolean().default(false).describe("More time for everything that the member holds"),
 });
-const nameParams = z.object({ name: z.string() });
+const nameParams = z.object({ name: consumerName });
 const resetQuery = z.strictObject({ to: z.enum(["earliest", "latest"]) });
 /** Bytes of a pull's or settle's JSON. */
 const BODY_BYTES_MAX = 1024 * 1024;
 
 const refused = { 400: { description: "The request makes no sense", schema: problemSchema } };
+const conflict = { 409: { description: "Members of the group stand against it", schema: problemSchema } };
 const unknown = { 404: { description: "There is none of that name", schema: problemSchema } };
 
 export function consumerRoutes(context: ApiContext): Route[] {
@@ -72,13 +73,18 @@ export function consumerRoutes(context: ApiContext): Route[] {
       summary: "Forget a durable consumer's position",
       tag: "consumers",
       query: consumersDeleteQuery,
-      responses: { 200: { description: "Forgotten", schema: deletedSchema }, ...refused, ...unknown },
+      responses: {
+        200: { description: "Forgotten", schema: deletedSchema },
+        ...refused,
+        ...conflict,
+        ...unknown,
+      },
       handle: (call) => {
         const query = checkQuery(consumersDeleteQuery, call.url);
         if (query.response) return query.response;
         const { name } = query.value;
-        const problem = groups.retire(name);
-        if (problem) return problemOf("USAGE", problem.message);
+        const refused = groups.retire(name);
+        if (refused) return refusal(refused);
         return engine.consumers.delete(name) ? json({ deleted: 1 }) : missing(name);
       },
     },
@@ -89,7 +95,12 @@ export function consumerRoutes(context: ApiContext): Route[] {
       tag: "consumers",
       params: nameParams,
       query: resetQuery,
-      responses: { 200: { description: "Where it is now", schema: consumerSchema }, ...refused, ...unknown },
+      responses: {
+        200: { description: "Where it is now", schema: consumerSchema },
+        ...refused,
+        ...conflict,
+        ...unknown,
+      },
       handle: (call) => reset(context, call),
     },
     {
@@ -110,6 +121,7 @@ export function consumerRoutes(context: ApiContext): Route[] {
           }),
         },
         ...refused,
+        ...conflict,
       },
       handle: (call) => pull(context, call),
     },
@@ -178,8 +190,8 @@ function reset(context: ApiContext, call: ApiRequest): Response {
   if (position === undefined) {
     return problemOf("NOT_FOUND", `Consumer "${name.slice(0, 100)}" does not exist`);
   }
-  const problem = groups.retire(name);
-  if (problem) return problemOf("USAGE", problem.message);
+  const refused = groups.retire(name);
+  if (refused) return refusal(refused);
   const offsets: Record<string, number> = {};
   for (const info of engine.shards) {
     const key = shardKey(info.lane, info.shard);
@@ -203,8 +215,8 @@ function pull(context: ApiContext, call: ApiRequest): Promise<Response> | Respon
     const { member: who, count: countMax, ...fields } = body.value;
     const uncovered = call.caller.uncovered("subscribe", fields.topics);
     if (uncovered !== undefined) return Promise.resolve(forbidden("subscribe to", uncovered));
-    const problem = groups.open(groupRequestOf(name, fields));
-    if (problem) return Promise.resolve(problemOf("USAGE", problem.message));
+    const refused = groups.open(groupRequestOf(name, fields));
+    if (refused) return Promise.resolve(refusal(refused));
     const member = groups.puller(name, who);
     if (member === undefined || member instanceof BadRequest) {
       return Promise.resolve(problemOf("USAGE", member?.message ?? "The group has ended"));
@@ -238,6 +250,10 @@ function settle(context: ApiContext, call: ApiRequest): Promise<Response> | Resp
       json({ ...counts, stale: done.length + retry.length - counts.done - counts.retry }),
     );
   });
+}
+
+function refusal(refused: BadRequest): Response {
+  return refused instanceof Conflict ? problem(409, refused.message) : problemOf("USAGE", refused.message);
 }
 
 function bodyOf<T>(schema: z.ZodType<T>, bytes: Uint8Array): Checked<T> {

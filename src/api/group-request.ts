@@ -2,14 +2,15 @@
 import { z } from "zod";
 import { type From, isConsumerName } from "../deliver/request.ts";
 import type { GroupRequest } from "../deliver/groups.ts";
+import { patternSchema } from "./schemas.ts";
 
 const name = z.string().refine(isConsumerName, 'not 1 to 64 of letters, digits, ".", "_" and "-"');
 export const memberName = z.string().min(1).max(64).describe("Who the worker is, for those who look");
-const positions = z.record(z.string(), z.int().min(0));
+const positions = z.record(z.string().regex(/^.+\/\d+$/, 'Not "lane/shard"'), z.int().min(0));
 
 /** What all members of a group say alike. */
 export const groupFields = z.strictObject({
-  topics: z.array(z.string()).min(1).max(64).default([">"]).describe("Patterns; one match is enough"),
+  topics: z.array(patternSchema).min(1).max(64).default([">"]).describe("Patterns; one match is enough"),
   from: z.union([
     z.enum(["latest", "earliest"]),
     z.strictObject({ time_us: z.int().min(0) }),

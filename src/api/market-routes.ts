@@ -3,10 +3,10 @@ import { z } from "zod";
 import type { ApiContext } from "./context.ts";
 import { problem, problemOf } from "./problem.ts";
 import { type ApiRequest, checkQuery, type Route } from "./route.ts";
-import { problemSchema } from "./schemas.ts";
+import { problemSchema, whole } from "./schemas.ts";
 
 const bookQuery = z.strictObject({
-  levels: z.coerce.number().int().min(1).max(5000).default(10).describe("Levels of each side"),
+  levels: whole(1, 5000).default(10).describe("Levels of each side"),
 });
 
 const anything = z.record(z.string(), z.unknown());

@@ -9,6 +9,7 @@ const COMMON_RESPONSES = {
   401: "Auth is on, and the request shows no token or a wrong one",
   403: "The caller has no permission for this, or the request comes from another web site",
   421: "The Host header names another server",
+  431: "Headers and address are longer than 16 KiB; the answer has no body",
   500: "A defect of the server",
 } as const;
 
@@ -41,7 +42,8 @@ function operation(route: Route): Json {
   ];
   const body = route.body === undefined ? {} : {
     requestBody: {
-      required: true,
+      // A payload may be empty.
+      required: !("*/*" in route.body),
       content: Object.fromEntries(
         Object.entries(route.body).map(([type, schema]) => [type, { schema: jsonSchema(schema, "input") }]),
       ),
@@ -64,7 +66,7 @@ function parametersOf(schema: z.ZodObject | undefined, place: "path" | "query" |
   if (schema === undefined) return [];
   const { properties = {}, required = [] } = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
   return Object.entries(properties).map(([name, property]) => {
-    const { description, ...rest } = typeof property === "object" ? property : {};
+    const { description, ...rest } = asShown(isJson(property) ? property : {});
     return {
       name,
       in: place,
@@ -90,7 +92,7 @@ function responsesOf({ responses, query }: Route): Json {
     : { 400: "The query makes no sense", ...COMMON_RESPONSES };
   for (const [status, description] of Object.entries(common)) {
     const content = { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } };
-    result[status] ??= { description, content };
+    result[status] ??= status === "431" ? { description } : { description, content };
   }
   return result;
 }
@@ -106,5 +108,21 @@ function isProblemSchema(schema: z.ZodType): boolean {
 
 function jsonSchema(schema: z.ZodType, io: "input" | "output"): Json {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: "any" });
-  return rest;
+  return asShown(rest);
+}
+
+/** Puts what `shown()` says in the place of what was made of the schema, however deep. */
+function asShown(made: Json): Json {
+  const { shownAs, ...rest } = made;
+  if (isJson(shownAs)) {
+    const kept = Object.entries(rest).filter(([name]) => name === "default" || name === "description");
+    return { ...shownAs, ...Object.fromEntries(kept) };
+  }
+  const within = (value: unknown): unknown =>
+    Array.isArray(value) ? value.map(within) : isJson(value) ? asShown(value) : value;
+  return Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, within(value)]));
+}
+
+function isJson(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -18,6 +18,7 @@ import {
   publishAnswer,
   publishHeaders,
   publishResult,
+  shownIncomingEvent,
   timeSchema,
 } from "./schemas.ts";
 
@@ -57,7 +58,7 @@ export function publishRoutes(context: ApiContext): Route[] {
       params: z.object({ topic: z.string().describe("May contain / as it is") }),
       query: acksQuery,
       headers: publishHeaders,
-      body: { "*/*": z.string().describe("The payload: every byte is kept") },
+      body: { "*/*": z.unknown().describe("The payload: every byte is kept") },
       responses: {
         200: { description: "Acknowledged as asked", schema: publishResult.omit({ error: true }) },
         ...refusals,
@@ -74,8 +75,8 @@ export function publishRoutes(context: ApiContext): Route[] {
       tag: "publish",
       query: acksQuery,
       body: {
-        [NDJSON]: z.string().describe("One JSON object a line, as in application/json"),
-        "application/json": z.array(incomingEvent).max(BATCH_COUNT_MAX),
+        [NDJSON]: z.unknown().describe("One JSON object a line, as in application/json"),
+        "application/json": z.array(shownIncomingEvent).min(1).max(BATCH_COUNT_MAX),
       },
       responses: {
         200: {

@@ -1,9 +1,17 @@
 /** The shapes of everything the HTTP interface takes and gives, as SPEC and docs/http-api.md name them. */
 import { z } from "zod";
 import { ERROR_CODES, type ErrorCode } from "../errors.ts";
-import { DROP_REASONS, REJECT_REASONS } from "../event/frame.ts";
+import { DROP_REASONS, PRIORITY_NAMES, REJECT_REASONS } from "../event/frame.ts";
 import { ACKS_NAMES } from "../event/run.ts";
 import { PIPELINE_STATES } from "../metrics/expose.ts";
+
+/**
+ * How the OpenAPI document describes what a schema checks, where JSON Schema can say it better than what is made
+ * of the schema: numbers in a query are integers there, not texts of digits.
+ */
+export function shown<T extends z.ZodType>(schema: T, as: Readonly<Record<string, unknown>>): T {
+  return schema.meta({ shownAs: as });
+}
 
 const count = z.int().min(0);
 const offset = z.int().min(0);
@@ -40,36 +48,67 @@ export const eventsSchema = z.strictObject({
   cursor: z.string().optional().describe("Ask again with it for what follows; absent at the end"),
 });
 
+/** What `Date.parse` takes is more: `foo 1` is a day of 2001 to it. */
+const ISO_TIME = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?$/i;
+/** The same for the document, with months and days that exist in every year. */
+const SHOWN_TIME = {
+  type: "string",
+  pattern: "^([0-9]{1,15}|(19[7-9][0-9]|20[0-9]{2})-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])" +
+    "(T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\\.[0-9]{1,6})?)?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9]))?)$",
+};
+
 /** A time: microseconds since the Unix epoch, or ISO 8601. */
-export const timeSchema = z.string().transform((text, context) => {
-  const us = /^\d{1,16}$/.test(text) ? Number(text) : Date.parse(text) * 1000;
-  if (Number.isSafeInteger(us) && us >= 0) return us;
-  context.addIssue({ code: "custom", message: "Not microseconds since 1970 nor an ISO 8601 time" });
-  return z.NEVER;
-});
+export const timeSchema = shown(
+  z.string().transform((text, context) => {
+    const us = /^\d{1,16}$/.test(text) ? Number(text) : ISO_TIME.test(text) ? Date.parse(text) * 1000 : NaN;
+    if (Number.isSafeInteger(us) && us >= 0) return us;
+    context.addIssue({ code: "custom", message: "Not microseconds since 1970 nor an ISO 8601 time" });
+    return z.NEVER;
+  }),
+  SHOWN_TIME,
+);
 
 export const EVENTS_LIMIT_MAX = 10_000;
-const whole = (minimum: number, maximum = Number.MAX_SAFE_INTEGER) =>
-  z.string().regex(/^\d{1,16}$/, "Not a whole number").transform(Number).pipe(
-    z.int().min(minimum).max(maximum),
+/** A whole number of a query. */
+export const whole = (minimum: number, maximum = Number.MAX_SAFE_INTEGER) =>
+  shown(
+    z.string().regex(/^\d{1,16}$/, "Not a whole number").transform(Number).pipe(
+      z.int().min(minimum).max(maximum),
+    ),
+    { type: "integer", minimum, maximum },
   );
 
+/** Where the runtime refuses a request line, with 431, less is left for a cursor. */
+const CURSOR_CHARACTERS_MAX = 8192;
+export const cursorSchema = z.string().min(1).max(CURSOR_CHARACTERS_MAX);
+
+// A token that is not ">" and may be empty; one that is not empty; a pattern.
+const TOKEN = "([^./,>][^./,]*|>[^./,]+)?";
+const FULL_TOKEN = "([^./,>][^./,]*|>[^./,]+)";
+const PATTERN = `((${TOKEN}[./])+(${TOKEN}|>)|${FULL_TOKEN}|>)`;
+/** One topic pattern, of a list. */
+export const patternSchema = shown(z.string(), { type: "string", pattern: `^${PATTERN}$` });
+/** Topic patterns with commas. */
+export const patternsSchema = shown(z.string(), { type: "string", pattern: `^${PATTERN}(,${PATTERN})*$` });
+
 export const eventsQuery = z.strictObject({
-  topic: z.string().default(">").describe("Topic pattern; several with commas"),
+  topic: patternsSchema.default(">").describe("Topic pattern; several with commas"),
   lane: z.string().optional().describe("Only this lane; the dead-letter lane is read only when named"),
   shard: whole(0, 65535).optional().describe("Only this shard of the lane"),
   from_offset: whole(0).optional(),
   from_time: timeSchema.optional().describe("Received at or after: microseconds since 1970, or ISO 8601"),
   to_time: timeSchema.optional().describe("Received before"),
   limit: whole(1, EVENTS_LIMIT_MAX).default(100),
-  cursor: z.string().max(64 * 1024).optional().describe("From the answer before, with the same filters"),
+  cursor: cursorSchema.optional().describe("From the answer before, with the same filters"),
 });
 
 export const subscribeQuery = z.strictObject({
-  topics: z.string().optional().describe("Topic patterns, with commas; a WebSocket may also send its own"),
+  topics: patternsSchema.optional().describe(
+    "Topic patterns, with commas; a WebSocket may also send its own",
+  ),
   from: z.string().optional().describe("latest, earliest, or a time"),
   lanes: z.string().optional().describe("Only these lanes, with commas"),
-  last_event_id: z.string().max(64 * 1024).optional().describe(
+  last_event_id: cursorSchema.optional().describe(
     "The header Last-Event-ID, for who cannot set it",
   ),
 });
@@ -78,11 +117,13 @@ export const acksQuery = z.strictObject({
   acks: z.enum(ACKS_NAMES).default("durable").describe("What the answer waits for"),
 });
 
+const SHOWN_ID = { type: "string", pattern: "^[!-~]{1,64}$" };
 export const publishHeaders = z.object({
-  "Esc-Priority": z.string().optional().describe("0..4, or BATCH, LOW, MEDIUM, HIGH, CRITICAL"),
-  "Esc-Message-Id": z.string().optional(),
-  "Esc-Key": z.string().optional(),
-  "Esc-Event-Time": z.string().optional().describe("Microseconds since 1970, or ISO 8601"),
+  "Esc-Priority": shown(z.string(), { type: "string", pattern: `^([0-4]|${PRIORITY_NAMES.join("|")})$` })
+    .optional().describe("0..4, or a priority's name"),
+  "Esc-Message-Id": shown(z.string(), SHOWN_ID).optional().describe("1 to 64 bytes"),
+  "Esc-Key": shown(z.string(), { type: "string", pattern: "^[!-~]+$" }).optional(),
+  "Esc-Event-Time": shown(z.string(), SHOWN_TIME).optional().describe("Microseconds since 1970, or ISO 8601"),
 });
 
 /** One event of a publish request. */
@@ -96,6 +137,43 @@ export const incomingEvent = z.strictObject({
   time_us: z.int().optional(),
   headers: headersSchema.optional(),
 });
+
+const shownEvent = {
+  topic: z.string().min(1).describe("1 to 255 bytes"),
+  priority: z.int().min(0).max(4).optional(),
+  id: z.string().min(1).optional().describe("1 to 64 bytes"),
+  key: z.string().min(1).optional(),
+  time_us: z.int().optional(),
+  headers: shown(headersSchema, {
+    type: "object",
+    patternProperties: {
+      "^[^\\u0000]+$": { anyOf: [{ type: "string" }, { type: "array", items: { type: "string" } }] },
+    },
+    additionalProperties: false,
+  }).optional(),
+};
+const anyPayload = z.union([
+  z.string(),
+  z.number(),
+  z.boolean(),
+  z.null(),
+  z.array(z.unknown()),
+  z.record(z.string(), z.unknown()),
+]);
+/** The same for the document, where each encoding has its own payload. */
+export const shownIncomingEvent = z.union([
+  z.strictObject({
+    ...shownEvent,
+    payload: anyPayload.describe("A string is taken as it is; anything else is written as JSON"),
+  }),
+  z.strictObject({
+    ...shownEvent,
+    payload: z.string().regex(
+      /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/,
+    ),
+    encoding: z.literal("base64").describe("payload is base64"),
+  }),
+]);
 
 export const publishResult = z.strictObject({
   lane: z.string().optional(),
@@ -160,7 +238,7 @@ export const topicsSchema = z.strictObject({
 });
 
 export const topicsQuery = z.strictObject({
-  match: z.string().default(">").describe("Topic pattern"),
+  match: patternsSchema.default(">").describe("Topic pattern"),
   limit: whole(1, 100_000).default(1000),
 });
 
@@ -171,7 +249,11 @@ const consumerSchema = z.strictObject({
   lag: count.describe("Events not confirmed yet"),
 });
 export const consumersSchema = z.strictObject({ consumers: z.array(consumerSchema) });
-export const consumersDeleteQuery = z.strictObject({ name: z.string().describe("Name of the consumer") });
+export const consumerName = shown(z.string(), {
+  type: "string",
+  pattern: "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$",
+});
+export const consumersDeleteQuery = z.strictObject({ name: consumerName.describe("Name of the consumer") });
 export const deletedSchema = z.strictObject({ deleted: count });
 
 export const dlqEventSchema = z.strictObject({
@@ -188,14 +270,14 @@ export const dlqEventSchema = z.strictObject({
 });
 export const dlqSchema = z.strictObject({ events: z.array(dlqEventSchema), cursor: z.string().optional() });
 export const dlqQuery = z.strictObject({
-  topic: z.string().default(">").describe("Topic pattern"),
+  topic: patternsSchema.default(">").describe("Topic pattern"),
   reason: z.enum(DROP_REASONS).optional(),
   lane: z.string().optional().describe("Lane the event was meant for"),
   offset: whole(0).optional().describe("Only the letter at this offset of the dead-letter log"),
   from_time: timeSchema.optional().describe("Died at or after: microseconds since 1970, or ISO 8601"),
   to_time: timeSchema.optional().describe("Died before"),
   limit: whole(1, EVENTS_LIMIT_MAX).default(100),
-  cursor: z.string().max(1024).optional(),
+  cursor: cursorSchema.optional(),
 });
 const dryRun = z.enum(["true", "false"]).default("false").transform((text) => text === "true")
   .describe("Only say how many there are");

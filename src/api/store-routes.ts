@@ -10,15 +10,14 @@ import type { StoreReader } from "../store/reader.ts";
 import { isUtf8 } from "../event/utf8.ts";
 import type { ApiContext } from "./context.ts";
 import { type ApiRequest, checkQuery, json, type Route } from "./route.ts";
-import { eventSchema, problemSchema, timeSchema } from "./schemas.ts";
+import { cursorSchema, eventSchema, patternSchema, problemSchema, timeSchema, whole } from "./schemas.ts";
 
 /** How old a sum over windows may be: a window may still get a later result. */
 const STEPS_TTL_MS = 1_000;
 
-const limit = z.string().regex(/^\d{1,6}$/, "Not a whole number").transform(Number)
-  .pipe(z.int().min(1).max(PAGE_ROWS_MAX)).default(100);
+const limit = whole(1, PAGE_ROWS_MAX).default(100);
 const order = z.enum(["asc", "desc"]).default("asc").describe("By time");
-const cursor = z.string().max(4096).optional().describe("From the answer before, with the same filters");
+const cursor = cursorSchema.optional().describe("From the answer before, with the same filters");
 const range = {
   from: timeSchema.optional().describe("At or after: microseconds since 1970, or ISO 8601"),
   to: timeSchema.optional().describe("Before"),
@@ -26,7 +25,7 @@ const range = {
 
 const storedEventSchema = eventSchema.extend({ origin: z.string().describe("Data directory it came from") });
 const eventsQuery = z.strictObject({
-  topic: z.string().default(">").describe("Topic or pattern"),
+  topic: patternSchema.default(">").describe("Topic or pattern"),
   key: z.string().optional(),
   ...range,
   order,
@@ -35,7 +34,7 @@ const eventsQuery = z.strictObject({
 });
 const eventsAnswer = z.strictObject({ events: z.array(storedEventSchema), cursor: z.string().optional() });
 
-const lastQuery = z.strictObject({ topic: z.string().describe("Topic or pattern") });
+const lastQuery = z.strictObject({ topic: patternSchema.describe("Topic or pattern") });
 const lastAnswer = z.strictObject({ values: z.array(storedEventSchema) });
 
 const alertsQuery = z.strictObject({
@@ -64,8 +63,7 @@ const windowsQuery = z.strictObject({
   order,
   limit,
   cursor,
-  step: z.string().regex(/^\d{1,15}$/, "Not a whole number").transform(Number).pipe(z.int().min(1)).optional()
-    .describe("Microseconds: put results together over such steps"),
+  step: whole(1).optional().describe("Microseconds: put results together over such steps"),
 });
 const measures = {
   count: z.int(),

@@ -8,7 +8,7 @@ import { TagCursor, topicLength, topicStart } from "../event/ext.ts";
 import { TAG_KEY } from "../event/frame.ts";
 import type { ConsumerStore } from "./consumer.ts";
 import { Group, type GroupEntry, type GroupMember, type GroupMode, type GroupStanding } from "./group.ts";
-import { BadRequest, type SubscriptionRequest } from "./request.ts";
+import { BadRequest, Conflict, type SubscriptionRequest } from "./request.ts";
 import {
   type EventView,
   openSubscription,
@@ -216,7 +216,7 @@ export class Groups {
     const working = this.#working.get(name);
     if (working === undefined) return undefined;
     if (working.members.length > 0 || working.group.heldCount > 0) {
-      return new BadRequest(`Group "${name}" is at work: stop its members first`);
+      return new Conflict(`Group "${name}" is at work: stop its members first`);
     }
     this.#close(working);
     return undefined;
@@ -339,7 +339,7 @@ function disagreement(group: GroupRequest, member: GroupRequest): BadRequest | u
     group.deliveriesMax === member.deliveriesMax &&
     JSON.stringify(group.topics.toSorted()) === JSON.stringify(member.topics.toSorted());
   if (isSame) return undefined;
-  return new BadRequest(
+  return new Conflict(
     `Group "${group.name}" works with mode ${group.mode}, lease ${group.leaseMs} ms, ${group.deliveriesMax} ` +
       `deliveries, topics ${group.topics.join(" ")}: its members must ask for the same`,
   );

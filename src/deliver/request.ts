@@ -58,6 +58,9 @@ export class BadRequest {
   constructor(readonly message: string) {}
 }
 
+/** A request that makes sense, and not now: others stand against it. */
+export class Conflict extends BadRequest {}
+
 /** Reads the payload of a SUBSCRIBE frame. Patterns are checked by the topic compiler, not here. */
 export function parseSubscribe(payload: Uint8Array): SubscriptionRequest | BadRequest {
   const json = parseObject(payload);

@@ -1,0 +1,39 @@
+/** The HTTP interface against its own description, by a fuzzer that is not ours: schemathesis. */
+import { describe, expect, test } from "bun:test";
+import { dirname, join } from "node:path";
+import { EscServer } from "../support/esc.ts";
+import { pythonWith } from "../support/foreign.ts";
+
+const SETTINGS = join(import.meta.dir, "schemathesis.toml");
+/** Requests of each kind for one route; all of them together take about 10 s. */
+const EXAMPLES = "8";
+const python = await pythonWith("schemathesis", ["schemathesis==4.32.5"]);
+
+describe.skipIf(python.missing !== undefined)(`schemathesis (${python.missing ?? "installed"})`, () => {
+  test("finds no answer that /openapi.json does not promise", async () => {
+    const server = await EscServer.start({
+      config: { store: { topics: ["kept.>"] } },
+    });
+    const command = [
+      "run",
+      server.url("/openapi.json"),
+      // They end the server, hold up what the others wait for, and never end.
+      ...["/control/drain", "/control/pause", "/subscribe"].flatMap((
+        path,
+      ) => ["--exclude-path", `/api/v1${path}`]),
+      ...["--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES, "--seed", "1", "--no-shrink"],
+      ...["--continue-on-failure", "--request-timeout", "20"],
+    ];
+    const child = Bun.spawn(
+      [join(dirname(python.program ?? ""), "schemathesis"), "--config-file", SETTINGS, ...command],
+      { cwd: server.folder.root, env: { ...process.env, NO_COLOR: "1" }, stdout: "pipe", stderr: "pipe" },
+    );
+    const output = await new Response(child.stdout).text();
+    const status = await child.exited;
+    const found = output.split("\n").filter((line) => line.length < 500).join("\n");
+    await server.remove();
+    expect(status, found).toBe(0);
+    expect(found).toMatch(/Tested: +28\b/);
+    expect(server.log).not.toContain("Defect");
+  }, 180_000);
+});
