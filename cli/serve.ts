@@ -257,6 +257,7 @@ class Reloader {
     const applied = plan.live.map((change) => change.key);
     const needsRestart = plan.restart.map((change) => change.key);
     this.#engine.applyRoutes(wanted.config);
+    this.#engine.applyControl(wanted.config);
     await this.#applySecurity(wanted.config);
     this.#logger.level = wanted.config.logging.level;
     this.#running = wanted;

@@ -87,6 +87,7 @@ const processing = await Processing.open(options.processing, {
     return true;
   },
   nowUs,
+  isHolding: () => control.isHolding,
   onDamage: (damage) => log("warn", describeDamage(damage)),
   tally: (nowUs) => tally.publish(nowUs),
   report: (problem) => log("warn", problem),

@@ -3,6 +3,7 @@ import type { Config } from "./config/config.ts";
 import type { DataLayout } from "./data-directory.ts";
 import type { EngineMemory, ProcessorMemory, SourceMemory } from "./engine-memory.ts";
 import { storeOptions } from "./engine-store.ts";
+import { PRIORITY_CRITICAL } from "./event/frame.ts";
 import type { AlertMessage } from "./process/alerts/alert.ts";
 import type { ProcessingOptions } from "./process/processing.ts";
 import type { ProcessorSpec } from "./process/processor.ts";
@@ -67,6 +68,9 @@ export function processorOptions(
       latencies: processor.shardLatencies,
       checkpointIntervalMs: processing.checkpointIntervalMs,
       start: processing.start,
+      isCritical: shards.map(({ lane }) =>
+        config.lanes.some(({ name, priorities }) => name === lane && priorities.includes(PRIORITY_CRITICAL))
+      ),
     },
     spec: {
       rules: processing.rules,

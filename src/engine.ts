@@ -10,6 +10,7 @@
  */
 import { Authenticator } from "./auth/authenticator.ts";
 import type { Config } from "./config/config.ts";
+import { EngineControl } from "./engine-control.ts";
 import { DataDirectory } from "./data-directory.ts";
 import { answerConsumerMessage, localConsumers } from "./deliver/consumer-link.ts";
 import type { ConsumerMessage, Consumers } from "./deliver/consumer-link.ts";
@@ -81,6 +82,8 @@ export class Engine {
   readonly alerts: AlertBoard;
   /** The same, as subscriptions on the main thread use it. */
   readonly localConsumers: Consumers;
+  /** Judges how the engine is doing, and acts. */
+  readonly control: EngineControl;
   readonly startedMs = Date.now();
   readonly version: string;
   /** Who clients are; `undefined` where everybody may do everything. */
@@ -150,6 +153,7 @@ export class Engine {
         ...(alert.suppressed === 0 ? {} : { suppressed: alert.suppressed }),
       })
     );
+    this.control = new EngineControl(config, this.memory, { logger: this.#logger, alerts: this.alerts });
     const { main, dispatcher } = this.memory;
     this.source = new Source({
       index: main.index,
@@ -196,16 +200,24 @@ export class Engine {
   pause(): void {
     if (this.#state !== "RUNNING") return;
     this.#state = "PAUSED";
+    this.control.stop();
     for (const lane of this.#lanes) lane.command(COMMAND_PAUSE);
     this.#logger.info("lanes paused");
   }
 
-  /** Lanes go on with their backlog. */
+  /** Lanes go on with their backlog, and with what the control plane held. */
   resume(): void {
+    if (this.#state === "DRAINING") return;
+    this.control.reset();
     if (this.#state !== "PAUSED") return;
     this.#state = "RUNNING";
     for (const lane of this.#lanes) lane.command(COMMAND_RUN);
     this.#logger.info("lanes resumed");
+  }
+
+  /** Applies new limits of the control plane. */
+  applyControl(config: Config): void {
+    this.control.apply(config);
   }
 
   /** Applies new topic rules; events dispatched from now on follow them. */
@@ -237,6 +249,7 @@ export class Engine {
   async stop(timeoutMs: number): Promise<boolean> {
     const deadlineMs = Date.now() + timeoutMs;
     this.#state = "DRAINING";
+    this.control.stop();
     const readers = [...this.#ingest, ...(this.#feeds === undefined ? [] : [this.#feeds])];
     for (const worker of readers) worker.post({ type: "quiesce" });
     let complete = await until(() => this.#quiesced.size === readers.length, deadlineMs);
@@ -265,6 +278,7 @@ export class Engine {
    * main's own listeners nothing runs any more; without it, only what is in the log is promised.
    */
   close(): void {
+    this.control.stop();
     this.#topics.close();
     for (const worker of this.workers) worker.abort();
     this.#data.close();
@@ -307,6 +321,7 @@ export class Engine {
     // Their message, not their state: it carries the addresses.
     await this.#started(() => this.#listening.size === this.#ingest.length);
     this.#isStarted = true;
+    this.control.start();
   }
 
   /** Starts the thread of rules, windows and handlers, if any are configured. */

@@ -2,6 +2,7 @@
 import type { ApiContext } from "./context.ts";
 import { parsePatterns } from "./event-routes.ts";
 import { type ApiRequest, checkQuery, json, type Route } from "./route.ts";
+import { pipelineStats } from "./stats.ts";
 import { pipelineSchema, problemSchema, reloadSchema, topicsQuery, topicsSchema } from "./schemas.ts";
 import { z } from "zod";
 
@@ -17,7 +18,7 @@ export function adminRoutes(context: ApiContext): Route[] {
     responses: { 200: { description: "The pipeline after it", schema: pipelineSchema } },
     handle: () => {
       engine[verb]();
-      return json(engine.pipeline());
+      return json(pipelineStats(engine));
     },
   });
   return [

@@ -2,18 +2,19 @@
  * The running engine as the HTTP interface sees it.
  */
 import { TopicRegistry } from "../dispatch/topic-registry.ts";
-import { PRESSURE_CRITICAL } from "../dispatch/pressure.ts";
+import { type Level, worse } from "../control/levels.ts";
 import { DEAD_LETTER_LANE } from "../engine-memory.ts";
 import type { EngineMemory, ShardMemory } from "../engine-memory.ts";
 import { tallyNames } from "../engine-processor.ts";
 import { storeAccess } from "../engine-store.ts";
 import type { Engine } from "../engine.ts";
 import { openCounters } from "../metrics/counters.ts";
-import { DISPATCH_PRESSURE, LANE_FAILED } from "../metrics/layout.ts";
+import { PRIORITY_CRITICAL } from "../event/frame.ts";
+import { LANE_FAILED } from "../metrics/layout.ts";
 import { STATE_DEAD, STATE_PAUSED, STATE_STARTING, ThreadControl } from "../queue/control.ts";
 import { exposeTally } from "../process/tally.ts";
 import { Doorbell } from "../queue/doorbell.ts";
-import type { EngineView, Health, LaneState, ReloadResult, TopicSummary } from "./engine-view.ts";
+import type { EngineView, LaneState, PipelineView, ReloadResult, TopicSummary } from "./engine-view.ts";
 
 /** What the process around the engine contributes. */
 export interface ProcessParts {
@@ -33,7 +34,6 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
   const shards = memory.shards.map((shard) => ({
     shard,
     lane: openCounters(shard.laneCounters),
-    dispatch: openCounters(shard.dispatchCounters),
     control: new ThreadControl(threadOf(engine, shard.thread)),
   }));
 
@@ -41,7 +41,8 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
     const states = shards.filter(({ shard }) => shard.info.lane === name).map(({ control }) => control.state);
     if (engine.state === "DRAINING") return "draining";
     if (states.some((state) => state === STATE_DEAD || state === STATE_STARTING)) return "restarting";
-    return states.some((state) => state === STATE_PAUSED) ? "paused" : "running";
+    if (states.some((state) => state === STATE_PAUSED)) return "paused";
+    return engine.control.standing.holdsProcessing && !hasCritical(name) ? "paused" : "running";
   }
 
   function notReadyReasons(): string[] {
@@ -61,12 +62,25 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
     return reasons;
   }
 
-  /** A first judgement from what is true now: the control plane will judge rates over time. */
-  function health(): Health {
-    if (shards.some(({ lane }) => lane[LANE_FAILED] === 1)) return "CRITICAL";
-    const pressures = shards.map(({ dispatch }) => dispatch[DISPATCH_PRESSURE] ?? 0);
-    if (pressures.some((pressure) => pressure >= PRESSURE_CRITICAL)) return "DEGRADED";
-    return engine.isDiskLow || pressures.some((pressure) => pressure > 0) ? "ELEVATED" : "HEALTHY";
+  function hasCritical(name: string): boolean {
+    return config.lanes.some((lane) => lane.name === name && lane.priorities.includes(PRIORITY_CRITICAL));
+  }
+
+  /** What the control plane has judged, and what is wrong whatever the rates are. What an operator said goes first. */
+  function pipeline(): PipelineView {
+    const { state, level, reasons } = engine.control.standing;
+    let health: Level = level;
+    const all = [...reasons];
+    for (const { shard: { info }, lane } of shards) {
+      if (lane[LANE_FAILED] !== 1) continue;
+      health = worse(health, "CRITICAL");
+      all.push(`log of ${info.lane}/${info.shard} cannot be written`);
+    }
+    if (engine.isDiskLow) {
+      health = worse(health, "ELEVATED");
+      all.push("less than log.low_free is free on the disk");
+    }
+    return { state: engine.state === "RUNNING" ? state : engine.state, health, reasons: all };
   }
 
   return {
@@ -103,7 +117,8 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
       ? undefined
       : { expose: (page) => exposeTally(page, tallyNames(config), processor.tally) },
     market: engine.market,
-    pipeline: () => ({ state: engine.state, health: health() }),
+    pipeline,
+    lateEvents: () => engine.control.lateEvents(),
     laneState,
     notReadyReasons,
     topics: () => listTopics(topics, (lane) => config.lanes[lane]?.name ?? DEAD_LETTER_LANE),

@@ -3,6 +3,7 @@
  *
  * The engine implements it (src/engine.ts); tests implement it over real rings and logs. Main thread.
  */
+import type { Level } from "../control/levels.ts";
 import type { ConsumerStore } from "../deliver/consumer.ts";
 import type { Source } from "../ingest/source.ts";
 import type { AlertBoard } from "../process/alerts/board.ts";
@@ -15,7 +16,13 @@ import type { Doorbell } from "../queue/doorbell.ts";
 import type { MarketQuery } from "../ingest/feeds/worker.ts";
 import type { StoreAccess } from "../store/access.ts";
 
-export type Health = "HEALTHY" | "ELEVATED" | "DEGRADED" | "CRITICAL" | "EMERGENCY";
+/** How the engine is doing. */
+export interface PipelineView {
+  readonly state: PipelineState;
+  readonly health: Level;
+  /** Why the health is not HEALTHY, for a person. */
+  readonly reasons: readonly string[];
+}
 
 /** What a lane is doing, as far as its threads know; a failed log is seen in the counters. */
 export type LaneState = "running" | "paused" | "draining" | "restarting";
@@ -62,7 +69,9 @@ export interface EngineView {
   /** Present when feeds are configured. Answers JSON; `undefined`: no such thing; `busy`: not in time. */
   readonly market?: { ask(query: MarketQuery): Promise<string | undefined> } | undefined;
 
-  pipeline(): { readonly state: PipelineState; readonly health: Health };
+  pipeline(): PipelineView;
+  /** Events that took longer than `control.sla` promises, of each lane with critical ones, since start. */
+  lateEvents(): readonly (readonly [lane: string, count: number])[];
   laneState(lane: string): LaneState;
   /** Why the server should get no traffic now; empty when it is ready. */
   notReadyReasons(): readonly string[];

@@ -37,7 +37,10 @@ import { sumRing } from "../queue/ring-census.ts";
 /** Two readings less apart do not confirm each other. */
 const CONFIRM_MS_MIN = 50;
 const DLQ_LANE = "dlq";
-const QUEUE_FULL = DROP_REASONS.indexOf("queue_full");
+/** Reasons for which an event is dropped before it is put into a queue. */
+const NEVER_QUEUED = (["queue_full", "shed", "emergency_drop"] as const).map((name) =>
+  DROP_REASONS.indexOf(name)
+);
 const LOG_FAILED = DROP_REASONS.indexOf("log_failed");
 
 export interface LaneLedger {
@@ -176,8 +179,9 @@ function addShard(lane: LaneLedger, shard: ShardMeters): number {
   for (let reason = 0; reason < DROP_REASONS.length; reason++) {
     addDropped(lane, reason, at(dispatch, DISPATCH_DROPPED + reason));
   }
-  // A full queue refuses before anything is put into it; the other policies take out what was.
-  lane.received += at(dispatch, DISPATCH_ENQUEUED) + at(dispatch, DISPATCH_DROPPED + QUEUE_FULL);
+  // A full queue and the control plane refuse before anything is put in; the other policies take out what was.
+  const refused = total(NEVER_QUEUED.map((reason) => at(dispatch, DISPATCH_DROPPED + reason)));
+  lane.received += at(dispatch, DISPATCH_ENQUEUED) + refused;
   // Counted before and after, so that a batch that is stored meanwhile makes no difference.
   return Math.max(0, storedFirst - appended) + Math.max(0, appended - stored);
 }

@@ -1,4 +1,5 @@
 /** The shapes of everything the HTTP interface takes and gives, as SPEC and docs/http-api.md name them. */
+import { LEVELS } from "../control/levels.ts";
 import { z } from "zod";
 import { ERROR_CODES, type ErrorCode } from "../errors.ts";
 import { DROP_REASONS, PRIORITY_NAMES, REJECT_REASONS } from "../event/frame.ts";
@@ -223,7 +224,8 @@ export const statsSchema = z.strictObject({
   rejected: z.record(z.enum(REJECT_REASONS), count),
   pipeline: z.strictObject({
     state: z.enum(PIPELINE_STATES),
-    health: z.enum(["HEALTHY", "ELEVATED", "DEGRADED", "CRITICAL", "EMERGENCY"]),
+    health: z.enum(LEVELS),
+    reasons: z.array(z.string()).describe("Why the health is not HEALTHY"),
   }),
 });
 

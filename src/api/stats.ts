@@ -1,5 +1,6 @@
 /** `/api/v1/stats` and `/metrics` from one snapshot. */
 import type { z } from "zod";
+import { LEVELS, numberOf } from "../control/levels.ts";
 import { REJECT_REASONS } from "../event/frame.ts";
 import { exposeMetrics } from "../metrics/expose.ts";
 import { Exposition } from "../metrics/prometheus.ts";
@@ -32,7 +33,7 @@ export function readStats(engine: EngineView): Stats {
     rejected: Object.fromEntries(
       REJECT_REASONS.map((reason, index) => [reason, snapshot.rejected[index] ?? 0]),
     ) as Stats["rejected"],
-    pipeline: engine.pipeline(),
+    pipeline: pipelineStats(engine),
   };
 }
 
@@ -51,6 +52,12 @@ function laneStats(lane: LaneSnapshot, state: LaneState): Stats["lanes"][string]
   };
 }
 
+/** The pipeline as it is shown everywhere. */
+export function pipelineStats(engine: EngineView): Stats["pipeline"] {
+  const { state, health, reasons } = engine.pipeline();
+  return { state, health, reasons: [...reasons] };
+}
+
 /** The Prometheus page. @param ledger Compares with its last reading: the last scrape, as a rule. */
 export function readMetrics(engine: EngineView, ledger: Ledger): string {
   const page = exposeMetrics(takeSnapshot(engine.meters), {
@@ -66,6 +73,14 @@ export function readMetrics(engine: EngineView, ledger: Ledger): string {
     "Events lost or counted twice, as far as two readings agree: exact at rest, never too large under load",
   )
     .sample(ledger.read().imbalance);
+  more.family(
+    "esc_health",
+    "gauge",
+    `How the engine is doing: ${LEVELS.map((level, i) => `${i} ${level}`).join(", ")}`,
+  )
+    .sample(numberOf(engine.pipeline().health));
+  more.family("esc_sla_late_total", "counter", "Events that took longer than control.sla.max_latency");
+  for (const [lane, count] of engine.lateEvents()) more.sample(count, { lane });
   engine.store?.expose(more);
   engine.processing?.expose(more);
   return page + more.toString();

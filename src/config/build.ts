@@ -84,6 +84,7 @@ export function buildConfig(
         minEventsForEvaluation: control.thresholds.min_events_for_evaluation,
         recoveryFactor: control.thresholds.recovery_factor,
       },
+      sla: { maxLatencyMs: control.sla.max_latency, cooldownMs: control.sla.cooldown },
       policies: {
         autoResume: control.policies.auto_resume,
         maxUnhealthyCycles: control.policies.max_unhealthy_cycles,

@@ -268,6 +268,11 @@ export interface ControlConfig {
     /** 0..1: a level is left below this share of its threshold. */
     readonly recoveryFactor: number;
   };
+  /** What lanes with critical events promise. */
+  readonly sla: {
+    readonly maxLatencyMs: number;
+    readonly cooldownMs: number;
+  };
   readonly policies: {
     readonly autoResume: boolean;
     readonly maxUnhealthyCycles: number;

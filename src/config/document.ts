@@ -95,6 +95,10 @@ export function toDocument(config: Config): Document {
         min_events_for_evaluation: control.thresholds.minEventsForEvaluation,
         recovery_factor: control.thresholds.recoveryFactor,
       },
+      sla: {
+        max_latency: formatDuration(control.sla.maxLatencyMs),
+        cooldown: formatDuration(control.sla.cooldownMs),
+      },
       policies: {
         auto_resume: control.policies.autoResume,
         max_unhealthy_cycles: control.policies.maxUnhealthyCycles,

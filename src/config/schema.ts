@@ -57,15 +57,31 @@ const control = section("Health checks and what follows from them", {
     bareUnit: "s",
   }),
   thresholds: section("Limits that the health levels are measured by", {
-    max_queue_depth: count("Events waiting in a lane", 5000, 1, 2 ** 31),
+    max_queue_depth: count("Events that may wait in the queue of a shard", 5000, 1, 2 ** 31),
     max_drop_rate: decimal("Events dropped, in percent", 2, 0, 100),
-    max_latency_ms: duration("Latency; a bare number is milliseconds", "100ms", { min: 1, bareUnit: "ms" }),
-    min_events_for_evaluation: count("Events seen before rates are judged", 1000, 0, 2 ** 31),
+    max_latency_ms: duration(
+      "Time until an event is stored, and wait from which a deep queue counts; a bare number is milliseconds",
+      "100ms",
+      { min: 1, bareUnit: "ms" },
+    ),
+    min_events_for_evaluation: count(
+      "Events between two checks from which rates are judged; with fewer only a full queue counts",
+      1000,
+      0,
+      2 ** 31,
+    ),
     recovery_factor: decimal("A level is left below this share of its limit", 0.8, 0, 1),
   }).prefault({}),
+  sla: section("Promise of the lanes with CRITICAL events; a breach is counted, and alerts", {
+    max_latency: duration("Time from reception until processed", "5ms", { min: 1 }),
+    cooldown: duration("Silence after an alert", "1m"),
+  }).prefault({}),
   policies: section("Reactions", {
-    auto_resume: flag("Resume by itself after recovery", true),
-    max_unhealthy_cycles: count("Unhealthy checks in a row before the next level", 5, 1, 1000),
+    auto_resume: flag(
+      "End what a level called for with that level; otherwise by POST /api/v1/control/resume",
+      true,
+    ),
+    max_unhealthy_cycles: count("Checks in a row at DEGRADED before CRITICAL is tried", 5, 1, 1000),
     verbose_logging: flag("Log the figures of every check", false),
   }).prefault({}),
 });

@@ -68,11 +68,13 @@ export class Dispatcher {
   readonly #deadLetters: DeadLetterBox;
   readonly #sorter: Sorter;
   readonly #host: DispatcherHost;
+  readonly #control: ThreadControl;
   #firstInlet = 0;
 
   constructor(options: DispatchWorkerOptions, host: DispatcherHost) {
     this.#host = host;
     const own = new ThreadControl(options.control);
+    this.#control = own;
     this.#verdicts = options.sources.map((source) => new VerdictSender(source, own));
     this.#deadLetters = new DeadLetterBox(options.deadLetters, host.nowUs);
     const context = {
@@ -115,7 +117,8 @@ export class Dispatcher {
     const inlets = this.#inlets;
     let moved = false;
     try {
-      for (const outlet of this.#outlets) outlet.refresh();
+      const { shedBelow } = this.#control;
+      for (const outlet of this.#outlets) outlet.refresh(shedBelow);
       for (let index = 0; index < inlets.length; index++) {
         const inlet = inlets[(this.#firstInlet + index) % inlets.length] as Inlet;
         if (this.#drain(inlet)) moved = true;

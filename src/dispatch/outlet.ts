@@ -6,8 +6,12 @@
  *     drop_old  the oldest runs make room and become dead letters
  *     drop_new  the run becomes a dead letter, after a few short waits for the lane
  *
+ * While the control plane sheds, events below a priority become dead letters before they get here, unless the
+ * policy is `block`: such a lane never loses anything.
+ *
  * Dispatcher thread only. Nothing is visible to the lane before `flush()`.
  */
+import { frameLength, framePriority } from "../event/ext.ts";
 import { DROP_REASONS, PRIORITY_BATCH } from "../event/frame.ts";
 import type { DropReason } from "../event/frame.ts";
 import { ACKS_ACCEPTED, ACKS_DURABLE, ACKS_NONE, RUN_HEADER_BYTES } from "../event/run.ts";
@@ -61,6 +65,8 @@ export class Outlet {
   readonly #dropped: RunPart;
   /** Sheds its oldest events under critical pressure. */
   readonly #sheds: boolean;
+  /** Events below this priority are taken out; 0: none. */
+  #shedBelow = 0;
   #isParking: boolean;
   #isTouched = false;
   #hasWaited = false;
@@ -85,9 +91,14 @@ export class Outlet {
     return this.#isParking;
   }
 
-  /** Once a turn, before anything is offered: moves what is parked, judges the pressure, sheds. */
-  refresh(): void {
+  /**
+   * Once a turn, before anything is offered: moves what is parked, judges the pressure, sheds.
+   *
+   * @param shedBelow Events below this priority are not taken in where any may be lost; 0: all are.
+   */
+  refresh(shedBelow: number): void {
     this.#hasWaited = false;
+    this.#shedBelow = this.#shard.overflow === "block" ? 0 : shedBelow;
     if (this.#isParking) this.#unpark();
     this.#judge();
     if (this.#sheds && this.pressure === PRESSURE_CRITICAL) this.#shed();
@@ -99,6 +110,11 @@ export class Outlet {
    * @returns `false` when it must wait where it is; nothing has happened then.
    */
   offer(part: RunPart): boolean {
+    if (this.#shedBelow > 0) return this.#offerSome(part);
+    return this.#take(part);
+  }
+
+  #take(part: RunPart): boolean {
     if (this.#isParking) return this.#park(part);
     if (copyRun(this.#writer, part)) {
       this.#enqueued(part);
@@ -125,6 +141,47 @@ export class Outlet {
     this.#isTouched = false;
     this.#writer.publish();
     this.#doorbell.ring();
+  }
+
+  /** Takes in what is important enough, event by event. The part is as it was when it returns. */
+  #offerSome(part: RunPart): boolean {
+    const { bytes, from, to, count, skipped } = part;
+    part.to = from;
+    part.count = 0;
+    let fate: DropReason | undefined;
+    for (let at = from; at < to;) {
+      const itsFate = this.#fateOf(framePriority(bytes, at));
+      if (itsFate !== fate) {
+        this.#settle(part, fate);
+        fate = itsFate;
+      }
+      at += frameLength(bytes, at);
+      part.to = at;
+      part.count++;
+    }
+    this.#settle(part, fate);
+    part.from = from;
+    part.to = to;
+    part.count = count;
+    part.skipped = skipped;
+    return true;
+  }
+
+  #fateOf(priority: number): DropReason | undefined {
+    if (priority >= this.#shedBelow) return undefined;
+    return priority === PRIORITY_BATCH ? "shed" : "emergency_drop";
+  }
+
+  /** Events of one fate in a row; the part goes on behind them. */
+  #settle(part: RunPart, fate: DropReason | undefined): void {
+    if (part.count > 0) {
+      // A lane that may lose events always takes a run in, one way or another.
+      if (fate === undefined) this.#take(part);
+      else this.#drop(part, fate, ACKS_ACCEPTED);
+    }
+    part.from = part.to;
+    part.skipped += part.count;
+    part.count = 0;
   }
 
   #enqueued(part: RunPart): void {

@@ -89,7 +89,8 @@ export const DROP_REASONS = [
   "sla_breach",
   "max_retries_exceeded",
   "dedup_expired",
-  "emergency_drop",
+  "emergency_drop", // taken out by the control plane in an emergency
+  "shed", // a batch event, taken out by the control plane under load
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 

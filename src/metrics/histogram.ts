@@ -142,6 +142,20 @@ export class Histogram {
     return counts;
   }
 
+  /**
+   * Takes out what an earlier copy had counted: what is left was recorded since. `maxUs` stays that of all. Only for
+   * a histogram nobody else writes.
+   */
+  subtract(earlier: Histogram): void {
+    const cells = this.#cells;
+    const { maxUs } = this;
+    if (earlier.count === 0) return;
+    for (let i = 0; i < HISTOGRAM_COUNTERS; i++) {
+      cells[i] = (cells[i] as number) - (earlier.#cells[i] as number);
+    }
+    cells[MAX_US] = maxUs;
+  }
+
   /** Adds what another histogram has counted. Only for a histogram nobody else writes. */
   add(other: Histogram): void {
     const cells = this.#cells;

@@ -40,6 +40,8 @@ export interface ProcessingOptions {
   readonly checkpointIntervalMs: number;
   /** Where a log begins that was never processed. */
   readonly start: "earliest" | "latest";
+  /** By shard: whether its lane has critical events, and is never held. */
+  readonly isCritical: readonly boolean[];
 }
 
 export interface ProcessingHost {
@@ -50,6 +52,8 @@ export interface ProcessingHost {
   readonly offer: OfferRun;
   /** Microseconds since the Unix epoch. */
   readonly nowUs: () => number;
+  /** Whether lanes without critical events are to wait: what they have stays in their logs. */
+  readonly isHolding: () => boolean;
   readonly onDamage: DamageReport;
   readonly report: (problem: string) => void;
   /** Shows what was counted; called now and then. */
@@ -109,7 +113,7 @@ export class Processing {
     return new Processing(options, host, positions);
   }
 
-  /** Whether all that is visible was processed. */
+  /** Whether all that is visible was processed. While lanes are held it is not, if they have something. */
   get isCaughtUp(): boolean {
     return this.#feeds.every((feed) => !feed.isBehind);
   }
@@ -217,15 +221,22 @@ export class Processing {
   #read(): boolean {
     let first = -1;
     let firstUs = Infinity;
+    let heldUs = Infinity;
+    const isHolding = this.#host.isHolding();
     for (let index = 0; index < this.#feeds.length; index++) {
       const batch = (this.#feeds[index] as ShardFeed).next();
-      if (batch !== undefined && batch.firstReceivedUs < firstUs) {
+      if (batch === undefined) continue;
+      if (isHolding && this.#options.isCritical[index] !== true) {
+        heldUs = Math.min(heldUs, batch.firstReceivedUs);
+      } else if (batch.firstReceivedUs < firstUs) {
         first = index;
         firstUs = batch.firstReceivedUs;
       }
     }
     const feed = this.#feeds[first];
     if (feed === undefined) return false;
+    // What is held did come: rules must not miss it.
+    this.#host.processor.expire(Math.min(firstUs, heldUs));
     this.#process(feed, first);
     feed.done();
     return true;
@@ -238,7 +249,6 @@ export class Processing {
     const cursor = this.#cursor;
     const record = this.#record;
     const clockUs = nowUs();
-    processor.expire(batch.firstReceivedUs);
     record.lane = feed.info.lane;
     record.shard = feed.info.shard;
     cursor.open(batch, feed.position);

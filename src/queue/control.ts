@@ -23,6 +23,8 @@ export const STATE_DEAD = 4;
 
 const COMMAND = 0;
 const MESSAGES = 1;
+const SHED_BELOW = 2;
+const HOLD = 3;
 const STATE = 32;
 const HEARTBEAT = 33;
 const SUBSCRIPTIONS = 64;
@@ -53,6 +55,24 @@ export class ThreadControl {
   /** Main only, right after `postMessage` and before the doorbell. */
   announceMessage(): void {
     Atomics.add(this.#words, MESSAGES, 1);
+  }
+
+  /** The dispatcher takes events below this priority out, where their lane may lose any; 0: none. */
+  get shedBelow(): number {
+    return Atomics.load(this.#words, SHED_BELOW);
+  }
+  /** Main only; holds from the thread's next turn. */
+  set shedBelow(priority: number) {
+    Atomics.store(this.#words, SHED_BELOW, priority);
+  }
+
+  /** The processor leaves lanes without critical events alone. */
+  get isHolding(): boolean {
+    return Atomics.load(this.#words, HOLD) === 1;
+  }
+  /** Main only. Sound the thread's doorbell afterwards. */
+  set isHolding(value: boolean) {
+    Atomics.store(this.#words, HOLD, value ? 1 : 0);
   }
 
   get state(): number {

@@ -28,6 +28,8 @@ export async function startApi(
 data: { dir: "${folder.path("data")}" }
 ingestion: { max_frame_bytes: ${options.maxFrame ?? "1MiB"}, tcp: { port: 0 }, udp: { port: 0 } }
 http: { port: 0 }
+# A busy machine is late: only tests of lateness hear of it.
+control: { sla: { max_latency: 1h } }
 ${yaml}`;
   const { config } = loadConfig(text, {
     file: "test.yaml",

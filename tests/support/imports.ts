@@ -21,6 +21,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   client: ["event"],
   market: ["event", "book"],
   log: ["event", "metrics", "queue", "system"],
+  control: ["metrics"],
   // Stages, in flow order.
   ingest: ["event", "queue", "metrics", "book", "system", "auth", "log", "market", "logging"],
   dispatch: ["event", "queue", "metrics", "book", "system", "auth", "log", "logging"],

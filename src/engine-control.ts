@@ -1,0 +1,323 @@
+/**
+ * The control plane at work: reads what all threads count, has it judged, and carries the verdict out.
+ *
+ * Main is the only one who decides; the dispatcher and the processor read what they are to do from their control
+ * words. What an operator has said goes first: while the engine is paused or drains by hand, nothing is judged and
+ * nothing is shed. Main thread only.
+ */
+import type { Config } from "./config/config.ts";
+import type { EngineMemory, ShardMemory } from "./engine-memory.ts";
+import { DROP_REASONS, PRIORITY_BATCH, PRIORITY_CRITICAL, REJECT_REASONS } from "./event/frame.ts";
+import { type Figures, FigureWindow, type Reading, type ShardReading } from "./control/figures.ts";
+import { Judge, type JudgeLimits, type Verdict } from "./control/judge.ts";
+import { type Actions, actionsOf, type Level, numberOf } from "./control/levels.ts";
+import { SlaWatch } from "./control/sla.ts";
+import type { Logger } from "./logging/logger.ts";
+import { openCounters } from "./metrics/counters.ts";
+import { Histogram } from "./metrics/histogram.ts";
+import { SHARD_APPEND, SHARD_PROCESS } from "./metrics/latency.ts";
+import {
+  DISPATCH_DROPPED,
+  DISPATCH_ENQUEUED,
+  DISPATCH_PARKED_BYTES,
+  LANE_ACCEPTED,
+  LANE_DROPPED,
+  LANE_DUPLICATES,
+  SOURCE_REJECTED,
+} from "./metrics/layout.ts";
+import type { AlertBoard } from "./process/alerts/board.ts";
+import type { Alert } from "./process/alerts/alert.ts";
+import { ThreadControl } from "./queue/control.ts";
+import { Doorbell } from "./queue/doorbell.ts";
+import { ringDepthBytes } from "./queue/ring.ts";
+import { nowUs } from "./system/clock.ts";
+
+/** Looks at the queues in one interval: what stands in a queue at all of them stood there all the time. */
+const LOOKS = 8;
+const LOOK_MS_MIN = 5;
+const US_PER_MS = 1000;
+
+const SHED = DROP_REASONS.indexOf("shed");
+const EMERGENCY_DROP = DROP_REASONS.indexOf("emergency_drop");
+const LOG_FAILED = DROP_REASONS.indexOf("log_failed");
+const BACKPRESSURE = REJECT_REASONS.indexOf("backpressure");
+/** Taken out of a queue again. */
+const DEQUEUED = [DROP_REASONS.indexOf("drop_old"), DROP_REASONS.indexOf("backpressure_drop")];
+
+export interface ControlParts {
+  readonly logger: Logger;
+  readonly alerts: AlertBoard;
+}
+
+/** What the outside is shown. */
+export interface Standing {
+  readonly state: Actions["state"];
+  readonly level: Level;
+  readonly reasons: readonly string[];
+  readonly holdsProcessing: boolean;
+}
+
+export class EngineControl {
+  readonly #memory: EngineMemory;
+  readonly #parts: ControlParts;
+  readonly #dispatcher: ThreadControl;
+  readonly #processor: { readonly control: ThreadControl; readonly doorbell: Doorbell } | undefined;
+  readonly #shards: readonly WatchedShard[];
+  /** By lane, those with critical events. */
+  readonly #slas: ReadonlyMap<string, { readonly watch: SlaWatch; readonly latencies: readonly Histogram[] }>;
+  readonly #judge: Judge;
+  readonly #window: FigureWindow;
+  #config: Config["control"];
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #intervalStartMs = 0;
+  #latencies = Histogram.empty();
+  #level: Level = "HEALTHY";
+  #acting: Level = "HEALTHY";
+  #reasons: readonly string[] = [];
+
+  constructor(config: Config, memory: EngineMemory, parts: ControlParts) {
+    this.#config = config.control;
+    this.#memory = memory;
+    this.#parts = parts;
+    this.#dispatcher = new ThreadControl(memory.dispatcher.control);
+    const { processor } = memory;
+    this.#processor = processor === undefined
+      ? undefined
+      : { control: new ThreadControl(processor.control), doorbell: new Doorbell(processor.doorbell) };
+    const lanes = memory.shards.filter((shard) => shard.lane !== undefined);
+    this.#shards = lanes.map((shard) => new WatchedShard(shard));
+    const limits = limitsOf(config.control);
+    this.#judge = new Judge(limits);
+    this.#window = new FigureWindow(limits);
+    const promised = lanes.filter(({ lane }) => lane?.priorities.includes(PRIORITY_CRITICAL));
+    this.#slas = new Map(promised.map(({ info: { lane } }) => [lane, {
+      watch: new SlaWatch(config.control.sla),
+      latencies: promised.filter(({ info }) => info.lane === lane).map(({ info, latencies }) =>
+        new Histogram(processor?.shardLatencies[info.index] ?? latencies, SHARD_PROCESS)
+      ),
+    }]));
+  }
+
+  /** Begins to watch. */
+  start(): void {
+    this.#forget();
+    const lookMs = Math.max(LOOK_MS_MIN, this.#config.healthCheckIntervalMs / LOOKS);
+    this.#timer = setInterval(() => this.#look(), lookMs);
+  }
+
+  /** An operator has taken over: nothing is judged, shed or held until `start()`. */
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#judge.reset();
+    this.#window.reset();
+    this.#level = "HEALTHY";
+    this.#reasons = [];
+    this.#act("HEALTHY");
+  }
+
+  /** An operator says that all is well: it is judged anew, and whatever was shed or held goes on. */
+  reset(): void {
+    if (this.#level !== "HEALTHY" || this.#acting !== "HEALTHY") {
+      this.#parts.logger.info("health judged anew: resumed by hand", { level: this.#level });
+    }
+    this.stop();
+    this.start();
+  }
+
+  /** Goes on by another configuration. */
+  apply(config: Config): void {
+    const { control } = config;
+    const isRunning = this.#timer !== undefined;
+    const isOtherInterval = control.healthCheckIntervalMs !== this.#config.healthCheckIntervalMs;
+    this.#config = control;
+    const limits = limitsOf(control);
+    this.#judge.limits = limits;
+    this.#window.limits = limits;
+    for (const { watch } of this.#slas.values()) watch.limits = control.sla;
+    if (!isRunning || !isOtherInterval) return;
+    clearInterval(this.#timer);
+    this.start();
+  }
+
+  get standing(): Standing {
+    const { state, holdsProcessing } = actionsOf(this.#acting);
+    return {
+      state,
+      level: this.#level,
+      reasons: this.#reasons,
+      holdsProcessing: holdsProcessing && this.#processor !== undefined,
+    };
+  }
+
+  /** Events of each lane with critical ones that took longer than `control.sla` promises, since start. */
+  lateEvents(): readonly (readonly [lane: string, count: number])[] {
+    this.#watchSlas(performance.now());
+    return [...this.#slas].map(([lane, { watch }]) => [lane, watch.late]);
+  }
+
+  #look(): void {
+    const nowMs = performance.now();
+    const reading = this.#read(nowMs);
+    this.#watchSlas(nowMs);
+    if (nowMs - this.#intervalStartMs < this.#config.healthCheckIntervalMs) {
+      this.#window.sample(reading);
+      return;
+    }
+    this.#intervalStartMs = nowMs;
+    const figures = this.#window.close(reading, this.#latencyMs());
+    if (figures !== undefined) this.#decide(figures);
+  }
+
+  #decide(figures: Figures): void {
+    const verdict = this.#judge.check(figures);
+    const before = this.#level;
+    this.#level = verdict.level;
+    this.#reasons = verdict.reasons;
+    const { logger } = this.#parts;
+    if (this.#config.policies.verboseLogging) {
+      logger.info("health check", { health: verdict.level, ...rounded(figures) });
+    }
+    if (!verdict.isNew) return;
+    this.#act(verdict.acting);
+    const facts = { before, state: actionsOf(verdict.acting).state, reasons: verdict.reasons.join("; ") };
+    if (numberOf(verdict.level) > numberOf(before)) logger.warn(`health ${verdict.level}`, facts);
+    else logger.info(`health ${verdict.level}`, facts);
+    this.#alert(verdict, before);
+  }
+
+  #act(level: Level): void {
+    this.#acting = level;
+    const { shedBelow, holdsProcessing } = actionsOf(level);
+    this.#dispatcher.shedBelow = shedBelow;
+    if (this.#processor === undefined) return;
+    this.#processor.control.isHolding = holdsProcessing;
+    this.#processor.doorbell.alarm();
+  }
+
+  /** Levels at which something is done are for somebody to know. */
+  #alert({ level, reasons }: Verdict, before: Level): void {
+    if (numberOf(level) <= numberOf(before) || numberOf(level) < numberOf("DEGRADED")) return;
+    const severity = level === "DEGRADED" ? "WARNING" : level === "CRITICAL" ? "CRITICAL" : "EMERGENCY";
+    this.#raise("control", severity, `Health is ${level}: ${reasons.join("; ")}`, { level, before });
+  }
+
+  #watchSlas(nowMs: number): void {
+    for (const [lane, { watch, latencies }] of this.#slas) {
+      const breach = watch.look(latencies, nowMs);
+      if (breach === undefined) continue;
+      const { maxLatencyMs } = this.#config.sla;
+      const message =
+        `SLA breach: ${breach.late} of ${breach.events} events of lane ${lane} took longer than ` +
+        `${maxLatencyMs} ms`;
+      this.#raise("sla", "WARNING", message, { lane, ...breach });
+    }
+  }
+
+  #raise(rule: string, severity: Alert["severity"], message: string, context: unknown): void {
+    const raisedUs = nowUs();
+    this.#parts.alerts.add({
+      id: `${rule}:${raisedUs}`,
+      rule,
+      severity,
+      message,
+      raisedUs,
+      source: "",
+      topic: "",
+      key: "",
+      eventId: "",
+      suppressed: 0,
+      context,
+    });
+  }
+
+  /** From reception until stored, of the interval's events; batch events have time. */
+  #latencyMs(): number {
+    const sum = Histogram.empty();
+    for (const shard of this.#shards) if (shard.hasHaste) sum.add(shard.latencies);
+    const interval = Histogram.empty();
+    interval.add(sum);
+    interval.subtract(this.#latencies);
+    this.#latencies = sum;
+    return interval.percentile(99) / US_PER_MS;
+  }
+
+  #forget(): void {
+    this.#window.reset();
+    this.#intervalStartMs = performance.now();
+    this.#latencyMs();
+    this.#window.sample(this.#read(this.#intervalStartMs));
+  }
+
+  #read(nowMs: number): Reading {
+    let refused = 0;
+    for (const { counters } of this.#memory.sources) {
+      refused += openCounters(counters)[SOURCE_REJECTED + BACKPRESSURE] ?? 0;
+    }
+    return { nowMs, shards: this.#shards.map((shard) => shard.read()), refused };
+  }
+}
+
+/** One shard of a lane, as its counters say. */
+class WatchedShard {
+  /** Its lane has more than batch events. */
+  readonly hasHaste: boolean;
+  readonly latencies: Histogram;
+  readonly #shard: ShardMemory;
+  readonly #lane: Float64Array;
+  readonly #dispatch: Float64Array;
+
+  constructor(shard: ShardMemory) {
+    this.#shard = shard;
+    this.#lane = openCounters(shard.laneCounters);
+    this.#dispatch = openCounters(shard.dispatchCounters);
+    this.latencies = new Histogram(shard.latencies, SHARD_APPEND);
+    this.hasHaste = shard.lane?.priorities.some((priority) => priority > PRIORITY_BATCH) ?? false;
+  }
+
+  read(): ShardReading {
+    const lane = this.#lane;
+    const dispatch = this.#dispatch;
+    const { info, ring, lane: config } = this.#shard;
+    const at = (counters: Float64Array, index: number) => counters[index] ?? 0;
+    const failed = at(lane, LANE_DROPPED + LOG_FAILED);
+    const handled = at(lane, LANE_ACCEPTED) + at(lane, LANE_DUPLICATES);
+    let dropped = failed;
+    for (let reason = 0; reason < DROP_REASONS.length; reason++) {
+      if (reason !== SHED && reason !== EMERGENCY_DROP) dropped += at(dispatch, DISPATCH_DROPPED + reason);
+    }
+    let queuedEvents = at(dispatch, DISPATCH_ENQUEUED) - handled;
+    for (const reason of DEQUEUED) queuedEvents -= at(dispatch, DISPATCH_DROPPED + reason);
+    const queueBytes = ringDepthBytes(ring);
+    const spilledBytes = at(dispatch, DISPATCH_PARKED_BYTES);
+    const depthBytes = queueBytes + spilledBytes;
+    return {
+      name: `${info.lane}/${info.shard}`,
+      blocks: config?.overflow === "block",
+      taken: handled - failed,
+      dropped,
+      shed: at(dispatch, DISPATCH_DROPPED + SHED),
+      emergency: at(dispatch, DISPATCH_DROPPED + EMERGENCY_DROP),
+      // What is parked is not counted one by one: it is like what is in the queue.
+      depthEvents: queueBytes === 0 ? 0 : Math.max(0, queuedEvents) * (depthBytes / queueBytes),
+      depthBytes,
+      spilledBytes,
+      capacityBytes: ring.data.byteLength,
+    };
+  }
+}
+
+function limitsOf({ thresholds, policies }: Config["control"]): JudgeLimits {
+  return { ...thresholds, maxUnhealthyCycles: policies.maxUnhealthyCycles, autoResume: policies.autoResume };
+}
+
+function rounded({ events, queuePercent, queue, dropPercent, latencyMs }: Figures) {
+  const tenth = (value: number) => Math.round(value * 10) / 10;
+  return {
+    events,
+    queue_percent: tenth(queuePercent),
+    ...(queue === "" ? {} : { queue }),
+    drop_percent: tenth(dropPercent),
+    latency_p99_ms: tenth(latencyMs),
+  };
+}
