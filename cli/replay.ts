@@ -6,12 +6,17 @@ import { patternProblem } from "../src/event/topic.ts";
 import type { RecordedVenueName } from "../src/ingest/feeds/recording.ts";
 import type { FeedSpec } from "../src/ingest/feeds/spec.ts";
 import type { CommandContext } from "./command.ts";
+import type { ReplayOutput } from "./replay-output.ts";
 import { addRecordingOptions, type RecordingFlags } from "./recording-options.ts";
 import { addAddressOptions, addHttpPortOption, getJson, TCP_PORT_DEFAULT } from "./server-options.ts";
 
 interface ReplayFlags extends RecordingFlags {
   readonly publish?: boolean;
   readonly profileRow?: string;
+  readonly vpinBucket?: string;
+  readonly sessionStart?: string;
+  readonly output?: string;
+  readonly state?: string;
   readonly host: string;
   readonly port?: number;
 }
@@ -43,7 +48,11 @@ export function register(program: Command, context: CommandContext): void {
     .argument("<recording...>", "files of messages, in their order");
   addAddressOptions(addRecordingOptions(recording), "server's TCP port")
     .option("--publish", "send the events to a server instead of printing them")
+    .option("--output <file>", "write the events to a file")
+    .option("--state <file>", "keep the state there now and then, and go on from it after a crash")
     .option("--profile-row <price>", "row of the volume profile, in price units")
+    .option("--vpin-bucket <volume>", "volume of one bucket of VPIN")
+    .option("--session-start <time>", "when a session begins, after midnight UTC")
     .addHelpText(
       "after",
       "\nExample:\n  $ esc replay recording okx.gz --venue okx --speed max > events.jsonl",
@@ -69,6 +78,9 @@ function parseSpeed(text: string): number {
   return speed;
 }
 
+/** Lines between two states. */
+const STATE_LINES = 1000;
+
 async function replayRecording(
   files: readonly string[],
   flags: ReplayFlags,
@@ -77,30 +89,64 @@ async function replayRecording(
   const { readRecording } = await import("../src/ingest/feeds/recording.ts");
   const { Replay } = await import("../src/ingest/feeds/replay.ts");
   const interrupted = context.interrupted();
+  const spec = await specOf(flags);
   const lines = readRecording(files, { restFile: flags.rest, snapshotSymbol: flags.snapshotSymbol });
-  const target = flags.publish === true ? await openTarget(flags) : undefined;
+  const { emit, output, finish } = await openEnd(flags, context, JSON.stringify([files, lines.length, spec]));
   let pending: OutgoingEvent[] = [];
-  const emit: Emit = target === undefined ? (event) => print(event, context) : async (event) => {
-    while (!target.publish(event)) await target.room();
-  };
-  const replay = new Replay(await specOf(flags), (event) => pending.push(event));
+  const replay = new Replay(spec, (event) => pending.push(event));
   const pace = new Pace(flags.speed);
+  const start = output?.start;
+  if (start !== undefined) replay.passOver();
   let count = 0;
   const flush = async () => {
     for (const event of pending) await emit(event);
     count += pending.length;
     pending = [];
   };
+  let taken = 0;
   for (const line of lines) {
     if (interrupted.aborted) break;
-    await pace.until(line.receivedUs);
+    const isNew = taken >= (start?.lines ?? 0);
+    if (isNew) await pace.until(line.receivedUs);
     await replay.take(line);
     await flush();
+    taken++;
+    if (taken === start?.lines) replay.resume(start.state);
+    else if (isNew && taken % STATE_LINES === 0) await output?.keep({ lines: taken, state: replay.save() });
   }
-  replay.finish();
+  const isWhole = taken === lines.length;
+  if (isWhole) replay.finish();
   await flush();
-  await target?.finish();
-  context.output.note(`${lines.length.toLocaleString("en")} lines, ${count.toLocaleString("en")} events`);
+  await finish(isWhole);
+  context.output.note(`${taken.toLocaleString("en")} lines, ${count.toLocaleString("en")} events`);
+}
+
+/** Where the events go: to the terminal, into a file, or to a server. */
+async function openEnd(flags: ReplayFlags, context: CommandContext, of: string): Promise<{
+  readonly emit: Emit;
+  readonly output?: ReplayOutput;
+  readonly finish: (isWhole: boolean) => Promise<void> | void;
+}> {
+  const { output: path, state } = flags;
+  if (flags.publish === true) {
+    if (path !== undefined) throw new EscError("USAGE", "--publish and --output exclude each other");
+    const target = await openTarget(flags);
+    const emit = async (event: OutgoingEvent) => {
+      while (!target.publish(event)) await target.room();
+    };
+    return { emit, finish: () => target.finish() };
+  }
+  if (path === undefined) {
+    if (state !== undefined) throw new EscError("USAGE", "--state needs --output: a file that can be cut");
+    return { emit: (event) => context.output.line(lineOf(event)), finish() {} };
+  }
+  const { ReplayOutput } = await import("./replay-output.ts");
+  const output = new ReplayOutput(path, state, of);
+  return {
+    output,
+    emit: (event) => output.write(`${lineOf(event)}\n`),
+    finish: (isWhole) => output.close(isWhole),
+  };
 }
 
 async function openTarget(flags: ReplayFlags) {
@@ -108,8 +154,8 @@ async function openTarget(flags: ReplayFlags) {
   return await openTcpTarget({ host: flags.host, port: flags.port ?? TCP_PORT_DEFAULT }, { acks: "durable" });
 }
 
-function print({ topic, id, timeUs, payload }: OutgoingEvent, { output }: CommandContext): void {
-  output.line(JSON.stringify({ topic, id, time_us: timeUs, payload: String(payload) }));
+function lineOf({ topic, id, timeUs, payload }: OutgoingEvent): string {
+  return JSON.stringify({ topic, id, time_us: timeUs, payload: String(payload) });
 }
 
 async function specOf(flags: ReplayFlags): Promise<FeedSpec> {
@@ -123,6 +169,8 @@ async function specOf(flags: ReplayFlags): Promise<FeedSpec> {
     depth: flags.depth,
     join_updates: 100_000,
     profile_row: flags.profileRow ?? "none",
+    vpin_bucket: flags.vpinBucket ?? "none",
+    session_start: flags.sessionStart ?? "0s",
     ...(flags.venue === "twelvedata" ? { api_key: "recorded" } : {}),
   };
   const { config } = loadConfig(JSON.stringify({ feeds: [feed] }), {

@@ -1,10 +1,23 @@
 /** Config and shared memory → what the feed thread is started with; and main's questions to that thread. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import type { Config } from "./config/config.ts";
 import type { EngineMemory, SourceMemory } from "./engine-memory.ts";
-import type { FeedCommand, FeedMessage, FeedWorkerOptions, MarketQuery } from "./ingest/feeds/worker.ts";
+import type { DataLayout } from "./data-directory.ts";
+import type { MarketQuery } from "./ingest/feeds/market-query.ts";
+import type { FeedCommand, FeedMessage, FeedWorkerOptions } from "./ingest/feeds/worker.ts";
 
-export function feedOptions(source: SourceMemory, config: Config, memory: EngineMemory): FeedWorkerOptions {
+export function feedOptions(
+  source: SourceMemory,
+  config: Config,
+  memory: EngineMemory,
+  layout: DataLayout,
+): FeedWorkerOptions {
+  const checkpoints = join(layout.root, "feeds");
+  mkdirSync(checkpoints, { recursive: true });
   return {
+    checkpoints,
+    shards: memory.shards.flatMap(({ info, lane }) => lane === undefined ? [] : [info]),
     index: source.index,
     control: source.control,
     doorbell: source.doorbell,

@@ -314,7 +314,7 @@ export class Engine {
     }
     const { feeds } = this.memory;
     if (feeds !== undefined) {
-      const options = feedOptions(feeds, this.config, this.memory);
+      const options = feedOptions(feeds, this.config, this.memory, this.#data.layout);
       this.#feeds = this.#spawn("feeds", "src/ingest/feeds/worker.ts", feeds, options);
       await this.#running([this.#feeds]);
     }

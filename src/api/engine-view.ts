@@ -13,7 +13,7 @@ import type { Exposition } from "../metrics/prometheus.ts";
 import type { Meters } from "../metrics/snapshot.ts";
 import type { ThreadControl } from "../queue/control.ts";
 import type { Doorbell } from "../queue/doorbell.ts";
-import type { MarketQuery } from "../ingest/feeds/worker.ts";
+import type { MarketQuery } from "../ingest/feeds/market-query.ts";
 import type { StoreAccess } from "../store/access.ts";
 
 /** How the engine is doing. */

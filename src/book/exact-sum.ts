@@ -56,6 +56,15 @@ export class ExactSum {
     return BigInt(this.hi) + BigInt(this.lo);
   }
 
+  save(): readonly [hi: number, lo: number] {
+    return [this.hi, this.lo];
+  }
+
+  restore([hi, lo]: readonly [hi: number, lo: number]): void {
+    this.hi = hi;
+    this.lo = lo;
+  }
+
   #carry(high: number, low: number): void {
     const sum = this.hi + high;
     const part = sum - this.hi;

@@ -38,6 +38,13 @@ export function feedsConfig(
     if (feed.profile_row !== null && !(row !== undefined && row.mantissa > 0)) {
       at("profile_row", `"${feed.profile_row}" is no price above 0`);
     }
+    const bucket = feed.vpin_bucket === null ? undefined : parseDecimal(feed.vpin_bucket);
+    if (feed.vpin_bucket !== null && !(bucket !== undefined && bucket.mantissa > 0)) {
+      at("vpin_bucket", `"${feed.vpin_bucket}" is no volume above 0`);
+    }
+    if (feed.buffer_compress && !["fifo", "time_based"].includes(feed.buffer_strategy)) {
+      at("buffer_compress", `cannot compress a buffer of strategy ${feed.buffer_strategy}: use fifo`);
+    }
     for (const key of ["url", "backup_url"] as const) {
       const url = feed[key];
       if (url !== null && !/^wss?:$/.test(URL.parse(url)?.protocol ?? "")) {
@@ -94,15 +101,30 @@ function feedConfig(feed: CheckedFeed, name: string, mapping: MappingSpec | null
     raw: feed.raw,
     priority: feed.priority,
     quotesPerSecond: feed.quotes_per_second,
+    tradesPerSecond: feed.trades_per_second,
     throttle: feed.throttle,
+    throttleBurst: feed.throttle_burst,
+    buffer: feed.buffer_size === null ? null : {
+      countMax: feed.buffer_size,
+      ageMaxUs: feed.buffer_age * 1000,
+      strategy: feed.buffer_strategy,
+      compress: feed.buffer_compress,
+    },
+    bufferAgeMs: feed.buffer_age,
+    checkpointMs: feed.checkpoint,
     pipeline: {
       intervalsMs: [...new Set(feed.bars)].sort((a, b) => a - b),
       barPrice: feed.bar_price,
       graceMs: feed.bar_grace,
+      idleMs: feed.bar_idle,
       indicators: feed.indicators,
       patterns: feed.patterns,
       profileRow: feed.profile_row,
+      sessionStartMs: feed.session_start,
+      flowMs: feed.flow,
+      vpinBucket: feed.vpin_bucket,
       qualityMs: feed.quality,
+      qualityAlert: feed.quality_alert,
       bookSummaryMs: feed.book_summary,
     },
   };
@@ -128,14 +150,26 @@ export function feedsDocument(feeds: readonly FeedConfig[]): Document[] {
     raw: feed.raw,
     priority: PRIORITY_NAMES[feed.priority] ?? String(feed.priority),
     quotes_per_second: feed.quotesPerSecond ?? "none",
+    trades_per_second: feed.tradesPerSecond ?? "none",
     throttle: feed.throttle,
+    throttle_burst: feed.throttleBurst,
+    buffer_size: feed.buffer?.countMax ?? "none",
+    buffer_age: formatDuration(feed.bufferAgeMs),
+    buffer_strategy: feed.buffer?.strategy ?? "fifo",
+    buffer_compress: feed.buffer?.compress ?? false,
     bars: feed.pipeline.intervalsMs.map(formatDuration),
     bar_price: feed.pipeline.barPrice,
     bar_grace: formatDuration(feed.pipeline.graceMs),
+    bar_idle: formatDuration(feed.pipeline.idleMs),
     indicators: feed.pipeline.indicators,
     patterns: feed.pipeline.patterns,
     profile_row: feed.pipeline.profileRow ?? "none",
+    session_start: formatDuration(feed.pipeline.sessionStartMs),
+    flow: formatDuration(feed.pipeline.flowMs),
+    vpin_bucket: feed.pipeline.vpinBucket ?? "none",
     quality: formatDuration(feed.pipeline.qualityMs),
+    quality_alert: feed.pipeline.qualityAlert,
+    checkpoint: formatDuration(feed.checkpointMs),
     book_summary: formatDuration(feed.pipeline.bookSummaryMs),
   }));
 }

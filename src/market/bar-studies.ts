@@ -9,6 +9,7 @@ import type { FigureSink } from "./pipeline.ts";
 
 /** Share of a digit that doubles of two machines may differ in: figures have twelve significant digits. */
 const SIGNIFICANT = 12;
+const EMA_PERIODS = [9, 12, 21, 26, 50] as const;
 
 export class BarStudies {
   readonly #instrument: Instrument;
@@ -16,8 +17,7 @@ export class BarStudies {
   readonly #sink: FigureSink;
   readonly #depth: () => number;
   readonly #sma = new Sma(20);
-  readonly #emaFast = new Ema(12);
-  readonly #emaSlow = new Ema(26);
+  readonly #emas = EMA_PERIODS.map((period) => new Ema(period));
   readonly #rsi = new Rsi();
   readonly #macd = new Macd();
   readonly #bands = new Bollinger();
@@ -44,6 +44,35 @@ export class BarStudies {
     if (this.#wants.patterns) this.#patterns(bar, id, timeUs);
   }
 
+  save() {
+    return {
+      sma: this.#sma.save(),
+      emas: this.#emas.map((ema) => ema.save()),
+      rsi: this.#rsi.save(),
+      macd: this.#macd.save(),
+      bands: this.#bands.save(),
+      atr: this.#atr.save(),
+      flow: this.#flow.save(),
+      candles: this.#candles.save(),
+      activity: this.#activity.save(),
+    };
+  }
+
+  restore(state: ReturnType<BarStudies["save"]>): void {
+    this.#sma.restore(state.sma);
+    for (const [at, ema] of this.#emas.entries()) {
+      const saved = state.emas[at];
+      if (saved !== undefined) ema.restore(saved);
+    }
+    this.#rsi.restore(state.rsi);
+    this.#macd.restore(state.macd);
+    this.#bands.restore(state.bands);
+    this.#atr.restore(state.atr);
+    this.#flow.restore(state.flow);
+    this.#candles.restore(state.candles);
+    this.#activity.restore(state.activity);
+  }
+
   #indicatorsJson(bar: Bar, timeUs: number): string {
     const close = bar.closeValue;
     const rsi = this.#rsi.push(close);
@@ -55,8 +84,9 @@ export class BarStudies {
       kind: "indicator",
       ...this.#place(bar, timeUs),
       sma_20: figure(this.#sma.push(close)),
-      ema_12: figure(this.#emaFast.push(close)),
-      ema_26: figure(this.#emaSlow.push(close)),
+      ...Object.fromEntries(
+        this.#emas.map((ema, at) => [`ema_${EMA_PERIODS[at]}`, figure(ema.push(close))]),
+      ),
       rsi_14: figure(rsi),
       macd: figure(macd),
       macd_signal: figure(this.#macd.signal),

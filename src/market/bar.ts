@@ -123,6 +123,38 @@ export class Bar {
     return this.spreadSum / this.quoteCount;
   }
 
+  /** Everything the bar is, for a checkpoint. */
+  save() {
+    const { startMs, priceScale, qtyScale, open, high, low, close } = this;
+    const { tradeCount, quoteCount, spreadSum, revision, incomplete } = this;
+    const sums = [this.volume, this.buyVolume, this.sellVolume, this.notional].map((sum) => sum.save());
+    return {
+      startMs,
+      priceScale,
+      qtyScale,
+      open,
+      high,
+      low,
+      close,
+      tradeCount,
+      quoteCount,
+      spreadSum,
+      revision,
+      incomplete,
+      sums,
+    };
+  }
+
+  static restored(state: ReturnType<Bar["save"]>, intervalMs: number): Bar {
+    const { startMs, priceScale, qtyScale, sums, ...plain } = state;
+    const bar = new Bar(startMs, intervalMs, { price: priceScale, qty: qtyScale });
+    Object.assign(bar, plain);
+    for (const [at, sum] of [bar.volume, bar.buyVolume, bar.sellVolume, bar.notional].entries()) {
+      sum.restore(sums[at] ?? [0, 0]);
+    }
+    return bar;
+  }
+
   /** Volume-weighted average price, twelve significant digits. */
   vwapText(): string {
     return vwapText(this.notional, this.volume, this.priceScale);

@@ -102,13 +102,6 @@ export class Bars {
     this.#giveComplete();
   }
 
-  /** Marks bars that cover a time without connection. Bars not begun yet are not concerned. */
-  markIncomplete(fromMs: number, toMs: number): void {
-    for (const bar of this.#bars) {
-      if (bar.startMs < toMs && bar.startMs + this.intervalMs > fromMs) bar.incomplete = true;
-    }
-  }
-
   /** The newest bar, complete or not; `undefined` before the first tick. */
   current(): Bar | undefined {
     return this.#bars.at(-1);
@@ -117,6 +110,40 @@ export class Bars {
   /** Gives out all bars, complete or not: the end of a recording. */
   flush(): void {
     while (this.#givenCount < this.#bars.length) this.#giveNext();
+  }
+
+  /** The last bars, oldest first; those still open are among them. */
+  newest(countMax: number): readonly Bar[] {
+    return this.#bars.slice(-countMax);
+  }
+
+  /** Whether a bar may still take ticks in order: it has not been given out. */
+  isOpen(bar: Bar): boolean {
+    return bar.revision < 0;
+  }
+
+  save() {
+    return {
+      intervalMs: this.intervalMs,
+      bars: this.#bars.map((bar) => bar.save()),
+      newestMs: this.#newestMs,
+      forgottenMs: this.#forgottenMs,
+      givenCount: this.#givenCount,
+      tooLateCount: this.tooLateCount,
+      priceScale: this.#priceScale,
+      qtyScale: this.#qtyScale,
+    };
+  }
+
+  /** Takes over what `save()` gave, of bars of the same interval. */
+  restore(state: ReturnType<Bars["save"]>): void {
+    this.#bars.splice(0, Infinity, ...state.bars.map((bar) => Bar.restored(bar, this.intervalMs)));
+    this.#newestMs = state.newestMs;
+    this.#forgottenMs = state.forgottenMs;
+    this.#givenCount = state.givenCount;
+    this.tooLateCount = state.tooLateCount;
+    this.#priceScale = state.priceScale;
+    this.#qtyScale = state.qtyScale;
   }
 
   /** Index of the bar that starts then; inserted when there is none. */

@@ -5,6 +5,7 @@
  *
  * All comparisons are between integers (mantissas of one scale), so a threshold is met exactly or not at all.
  */
+import { pow10 } from "../book/decimal.ts";
 import type { Bar } from "./bar.ts";
 
 export const CANDLE_PATTERNS = [
@@ -22,21 +23,25 @@ export type CandlePattern = (typeof CANDLE_PATTERNS)[number];
 
 const BREAKOUT_BARS = 20;
 
+/** Mantissas at one price scale. */
 interface Candle {
   open: number;
   high: number;
   low: number;
   close: number;
+  scale: number;
 }
 
 /** Finds the patterns each new bar completes. */
 export class CandlePatterns {
-  readonly #bars: Bar[] = [];
+  /** Copies: a bar that is corrected later does not change what was found. */
+  readonly #bars: Candle[] = [];
 
   /** The patterns this bar completes, in the order of CANDLE_PATTERNS. */
-  push(bar: Bar): CandlePattern[] {
+  push({ open, high, low, close, priceScale: scale }: Bar): CandlePattern[] {
+    const bar = { open, high, low, close, scale };
     const found: CandlePattern[] = [];
-    for (const earlier of this.#bars) earlier.useScales(bar.priceScale, bar.qtyScale);
+    for (const earlier of this.#bars) useScale(earlier, scale);
     addShapes(bar, found);
     const previous = this.#bars.at(-1);
     if (previous !== undefined) addPairs(previous, bar, found);
@@ -46,7 +51,15 @@ export class CandlePatterns {
     return found;
   }
 
-  #addBreakouts(bar: Bar, found: CandlePattern[]): void {
+  save(): readonly Candle[] {
+    return this.#bars.map((bar) => ({ ...bar }));
+  }
+
+  restore(bars: readonly Candle[]): void {
+    this.#bars.splice(0, Infinity, ...bars.map((bar) => ({ ...bar })));
+  }
+
+  #addBreakouts(bar: Candle, found: CandlePattern[]): void {
     let high = -Infinity;
     let low = Infinity;
     for (const earlier of this.#bars) {
@@ -56,6 +69,16 @@ export class CandlePatterns {
     if (bar.close > high) found.push("breakout_up_20");
     if (bar.close < low) found.push("breakout_down_20");
   }
+}
+
+function useScale(candle: Candle, scale: number): void {
+  if (candle.scale === scale) return;
+  const factor = pow10(scale - candle.scale);
+  candle.open *= factor;
+  candle.high *= factor;
+  candle.low *= factor;
+  candle.close *= factor;
+  candle.scale = scale;
 }
 
 function addShapes({ open, high, low, close }: Candle, found: CandlePattern[]): void {

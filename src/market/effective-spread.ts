@@ -8,10 +8,12 @@
  * last quote whose venue time is strictly before the trade's, whatever arrived first; it needs quotes in time order.
  */
 
+import { packDoubles, unpackDoubles } from "./state.ts";
+
 /** Quotes remembered to find the one before a trade that arrives late. */
-const QUOTES_KEPT = 4096;
+const QUOTES_KEPT = 1024;
 /** Trades waiting for the first quote that is not before them. */
-const PENDING_MAX = 4096;
+const PENDING_MAX = 1024;
 
 /** Mean and volume-weighted mean of the trades measured. */
 class SpreadMeans {
@@ -33,6 +35,22 @@ class SpreadMeans {
 
   get volumeWeighted(): number {
     return this.#weightedSum / this.#weight;
+  }
+
+  save() {
+    return {
+      tradeCount: this.tradeCount,
+      sum: this.#sum,
+      weightedSum: this.#weightedSum,
+      weight: this.#weight,
+    };
+  }
+
+  restore({ tradeCount, sum, weightedSum, weight }: ReturnType<SpreadMeans["save"]>): void {
+    this.tradeCount = tradeCount;
+    this.#sum = sum;
+    this.#weightedSum = weightedSum;
+    this.#weight = weight;
   }
 }
 
@@ -68,8 +86,11 @@ export class EffectiveSpread {
       const mid = this.#mids[(this.#quoteCount - 1) % QUOTES_KEPT] as number;
       this.arrival.push(spreadBps(price, side, mid), qty);
     }
+    const newestUs = this.#quoteCount > 0
+      ? this.#times[(this.#quoteCount - 1) % QUOTES_KEPT] as number
+      : -Infinity;
+    if (newestUs !== newestUs) return; // quotes without times: nothing to wait for
     this.#pending.push({ timeUs, price, qty, side });
-    const newestUs = this.#quoteCount > 0 ? this.#times[(this.#quoteCount - 1) % QUOTES_KEPT] as number : NaN;
     if (newestUs >= timeUs) this.#settleNewest();
     else if (this.#pending.length > PENDING_MAX) this.#settleOldest();
   }
@@ -77,6 +98,30 @@ export class EffectiveSpread {
   /** Measures trades that still wait for a later quote: the end of a recording. */
   flush(): void {
     while (this.#pending.length > 0) this.#settleOldest();
+  }
+
+  save() {
+    return {
+      arrival: this.arrival.save(),
+      exchange: this.exchange.save(),
+      quotesTimeOrdered: this.quotesTimeOrdered,
+      skippedCount: this.skippedCount,
+      quoteCount: this.#quoteCount,
+      times: packDoubles(this.#times),
+      mids: packDoubles(this.#mids),
+      pending: this.#pending.map((trade) => ({ ...trade })),
+    };
+  }
+
+  restore(state: ReturnType<EffectiveSpread["save"]>): void {
+    this.arrival.restore(state.arrival);
+    this.exchange.restore(state.exchange);
+    this.quotesTimeOrdered = state.quotesTimeOrdered;
+    this.skippedCount = state.skippedCount;
+    this.#quoteCount = state.quoteCount;
+    this.#times.set(unpackDoubles(state.times));
+    this.#mids.set(unpackDoubles(state.mids));
+    this.#pending.splice(0, Infinity, ...state.pending.map((trade) => ({ ...trade })));
   }
 
   #settleOldest(): void {

@@ -35,6 +35,30 @@ export class BarFlow {
     this.#coMoment += deltaOff * (change - this.#meanChange);
   }
 
+  save() {
+    return {
+      count: this.count,
+      lastClose: this.#lastClose,
+      squareSum: this.#squareSum,
+      illiquiditySum: this.#illiquiditySum,
+      meanDelta: this.#meanDelta,
+      meanChange: this.#meanChange,
+      deltaMoment: this.#deltaMoment,
+      coMoment: this.#coMoment,
+    };
+  }
+
+  restore(state: ReturnType<BarFlow["save"]>): void {
+    this.count = state.count;
+    this.#lastClose = state.lastClose;
+    this.#squareSum = state.squareSum;
+    this.#illiquiditySum = state.illiquiditySum;
+    this.#meanDelta = state.meanDelta;
+    this.#meanChange = state.meanChange;
+    this.#deltaMoment = state.deltaMoment;
+    this.#coMoment = state.coMoment;
+  }
+
   /** sqrt(Σ r²), r = ln(close / close before); not annualised. */
   get realisedVolatility(): number {
     return Math.sqrt(this.#squareSum);
@@ -58,7 +82,7 @@ export class BarFlow {
  * Bucket and trades may be mantissas at any one scale: integers keep the edges exact.
  */
 export class Vpin {
-  readonly bucketVolume: number;
+  #bucketVolume: number;
   readonly #imbalances: number[] = [];
   readonly #bucketsMax: number;
   #bought = 0;
@@ -67,18 +91,18 @@ export class Vpin {
   /** @throws {RangeError} If the bucket volume is not positive. */
   constructor(bucketVolume: number, bucketsMax = 50) {
     if (!(bucketVolume > 0)) throw new RangeError(`Bucket volume ${bucketVolume} is not positive`);
-    this.bucketVolume = bucketVolume;
+    this.#bucketVolume = bucketVolume;
     this.#bucketsMax = bucketsMax;
   }
 
   push(qty: number, side: number): void {
     let left = qty;
     while (left > 0) {
-      const part = Math.min(left, this.bucketVolume - this.#filled);
+      const part = Math.min(left, this.#bucketVolume - this.#filled);
       this.#filled += part;
       if (side > 0) this.#bought += part;
       left -= part;
-      if (this.#filled === this.bucketVolume) this.#complete();
+      if (this.#filled === this.#bucketVolume) this.#complete();
     }
   }
 
@@ -90,11 +114,32 @@ export class Vpin {
   get value(): number {
     let sum = 0;
     for (const imbalance of this.#imbalances) sum += imbalance;
-    return sum / (this.#imbalances.length * this.bucketVolume);
+    return sum / (this.#imbalances.length * this.#bucketVolume);
+  }
+
+  /** Multiplies everything: the scale of the quantities has grown. */
+  rescale(factor: number): void {
+    this.#bucketVolume *= factor;
+    this.#bought *= factor;
+    this.#filled *= factor;
+    for (let at = 0; at < this.#imbalances.length; at++) {
+      this.#imbalances[at] = factor * (this.#imbalances[at] ?? 0);
+    }
+  }
+
+  save() {
+    return { imbalances: [...this.#imbalances], bought: this.#bought, filled: this.#filled };
+  }
+
+  /** Takes over what `save()` gave, of buckets of the same volume at the same scale. */
+  restore({ imbalances, bought, filled }: ReturnType<Vpin["save"]>): void {
+    this.#imbalances.splice(0, Infinity, ...imbalances);
+    this.#bought = bought;
+    this.#filled = filled;
   }
 
   #complete(): void {
-    this.#imbalances.push(Math.abs(2 * this.#bought - this.bucketVolume));
+    this.#imbalances.push(Math.abs(2 * this.#bought - this.#bucketVolume));
     if (this.#imbalances.length > this.#bucketsMax) this.#imbalances.shift();
     this.#bought = this.#filled = 0;
   }

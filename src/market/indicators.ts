@@ -37,6 +37,26 @@ class Window {
     return this.#count === this.#values.length;
   }
 
+  save() {
+    return {
+      values: [...this.#values],
+      at: this.#at,
+      count: this.#count,
+      origin: this.#origin,
+      sum: this.#sum,
+      squareSum: this.#squareSum,
+    };
+  }
+
+  restore(state: ReturnType<Window["save"]>): void {
+    this.#values.set(state.values);
+    this.#at = state.at;
+    this.#count = state.count;
+    this.#origin = state.origin;
+    this.#sum = state.sum;
+    this.#squareSum = state.squareSum;
+  }
+
   get mean(): number {
     return this.#origin + this.#sum / this.#count;
   }
@@ -70,6 +90,14 @@ export class Sma {
     this.#window.push(value);
     return this.#window.isFull ? this.#window.mean : NaN;
   }
+
+  save() {
+    return this.#window.save();
+  }
+
+  restore(state: ReturnType<Sma["save"]>): void {
+    this.#window.restore(state);
+  }
 }
 
 /** Exponential mean, α = 2 / (n + 1), seeded with the mean of the first n values. */
@@ -93,6 +121,16 @@ export class Ema {
       this.value += this.#alpha * (value - this.value);
     }
     return this.value;
+  }
+
+  save() {
+    return { count: this.#count, seedSum: this.#seedSum, value: this.value };
+  }
+
+  restore({ count, seedSum, value }: ReturnType<Ema["save"]>): void {
+    this.#count = count;
+    this.#seedSum = seedSum;
+    this.value = value;
   }
 }
 
@@ -119,6 +157,24 @@ export class Macd {
   get histogram(): number {
     return this.macd - this.signal;
   }
+
+  save() {
+    return {
+      fast: this.#fast.save(),
+      slow: this.#slow.save(),
+      ownMean: this.#signal.save(),
+      macd: this.macd,
+      signal: this.signal,
+    };
+  }
+
+  restore(state: ReturnType<Macd["save"]>): void {
+    this.#fast.restore(state.fast);
+    this.#slow.restore(state.slow);
+    this.#signal.restore(state.ownMean);
+    this.macd = state.macd;
+    this.signal = state.signal;
+  }
 }
 
 /** A mean that starts as the arithmetic one of the first n values and then moves by 1/n (Wilder). */
@@ -140,6 +196,16 @@ class WilderMean {
       this.value = (this.value * (this.#period - 1) + value) / this.#period;
     }
     return this.value;
+  }
+
+  save() {
+    return { count: this.#count, seedSum: this.#seedSum, value: this.value };
+  }
+
+  restore({ count, seedSum, value }: ReturnType<WilderMean["save"]>): void {
+    this.#count = count;
+    this.#seedSum = seedSum;
+    this.value = value;
   }
 }
 
@@ -163,6 +229,16 @@ export class Rsi {
     if (loss === 0) return gain === 0 ? 50 : 100;
     return 100 - 100 / (1 + gain / loss);
   }
+
+  save() {
+    return { gain: this.#gain.save(), loss: this.#loss.save(), last: this.#last };
+  }
+
+  restore({ gain, loss, last }: ReturnType<Rsi["save"]>): void {
+    this.#gain.restore(gain);
+    this.#loss.restore(loss);
+    this.#last = last;
+  }
 }
 
 /** Average true range (Wilder). The first bar has no close before it and only serves the second. */
@@ -179,6 +255,15 @@ export class Atr {
     this.#lastClose = close;
     if (Number.isNaN(before)) return NaN;
     return this.#mean.push(Math.max(high - low, Math.abs(high - before), Math.abs(low - before)));
+  }
+
+  save() {
+    return { mean: this.#mean.save(), lastClose: this.#lastClose };
+  }
+
+  restore({ mean, lastClose }: ReturnType<Atr["save"]>): void {
+    this.#mean.restore(mean);
+    this.#lastClose = lastClose;
   }
 }
 
@@ -204,5 +289,15 @@ export class Bollinger {
     this.upper = this.middle + reach;
     this.lower = this.middle - reach;
     return this.middle;
+  }
+
+  save() {
+    const { upper, middle, lower } = this;
+    return { window: this.#window.save(), upper, middle, lower };
+  }
+
+  restore({ window, ...bands }: ReturnType<Bollinger["save"]>): void {
+    this.#window.restore(window);
+    Object.assign(this, bands);
   }
 }

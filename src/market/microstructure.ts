@@ -78,6 +78,28 @@ export class Microstructure {
     };
   }
 
+  save() {
+    return {
+      pending: this.#pending.map((trade) => ({ ...trade })),
+      mids: [...this.#mids],
+      mid: this.#mid,
+      tradeCount: this.#tradeCount,
+      effectiveSum: this.#effectiveSum,
+      realisedSum: this.#realisedSum,
+      droppedCount: this.droppedCount,
+    };
+  }
+
+  restore(state: ReturnType<Microstructure["save"]>): void {
+    this.#pending.splice(0, Infinity, ...state.pending);
+    this.#mids.splice(0, Infinity, ...state.mids);
+    this.#mid = state.mid;
+    this.#tradeCount = state.tradeCount;
+    this.#effectiveSum = state.effectiveSum;
+    this.#realisedSum = state.realisedSum;
+    this.droppedCount = state.droppedCount;
+  }
+
   /** NaN until ten returns have been sampled. */
   get volatility(): number {
     if (this.#mids.length <= RETURNS) return NaN;

@@ -116,6 +116,14 @@ export class ActivityPatterns {
     return found.filter((report) => report !== undefined);
   }
 
+  save(): readonly Summary[] {
+    return [...this.#window];
+  }
+
+  restore(window: readonly Summary[]): void {
+    this.#window.splice(0, Infinity, ...window);
+  }
+
   #momentum(now: Summary): PatternReport | undefined {
     const [first, second] = this.#window.slice(-2);
     if (first === undefined || second === undefined) return undefined;

@@ -160,6 +160,27 @@ export class VolumeProfile {
     return formatScaled(qty, this.#qtyScale);
   }
 
+  save() {
+    return {
+      rowSize: this.rowSize,
+      rows: [...this.#rows].map(([row, { volume, buy, sell }]) => [row, volume, buy, sell] as const),
+      total: this.#total.save(),
+      priceScale: this.#priceScale,
+      qtyScale: this.#qtyScale,
+      refusedCount: this.refusedCount,
+    };
+  }
+
+  /** Takes over what `save()` gave, of rows of the same size. */
+  restore({ rows, total, priceScale, qtyScale, refusedCount }: ReturnType<VolumeProfile["save"]>): void {
+    this.#rows.clear();
+    for (const [row, volume, buy, sell] of rows) this.#rows.set(row, { volume, buy, sell });
+    this.#total.restore(total);
+    this.#qtyScale = qtyScale;
+    this.#useScales(Math.max(0, priceScale), qtyScale);
+    this.refusedCount = refusedCount;
+  }
+
   #volume(row: number): number {
     return this.#rows.get(row)?.volume ?? 0;
   }

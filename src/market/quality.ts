@@ -13,6 +13,8 @@
  * not ring all the time.
  */
 
+import type { Instrument } from "./instrument.ts";
+
 /** What has happened since the window began. */
 export interface QualityCounts {
   received: number;
@@ -131,6 +133,26 @@ export class QualityMeter {
     };
   }
 
+  save() {
+    return {
+      steps: this.#steps.map(({ counts, latencyUsSum, latencyCount }) => ({
+        counts: { ...counts },
+        latencyUsSum,
+        latencyCount,
+      })),
+      stepStartUs: this.#stepStartUs,
+      lastUs: this.#lastUs,
+      isAlerting: this.#isAlerting,
+    };
+  }
+
+  restore({ steps, stepStartUs, lastUs, isAlerting }: ReturnType<QualityMeter["save"]>): void {
+    this.#steps = steps.map((step) => Object.assign(new Step(), step));
+    this.#stepStartUs = stepStartUs;
+    this.#lastUs = lastUs;
+    this.#isAlerting = isAlerting;
+  }
+
   #alert(score: number): AlertChange {
     if (!this.#isAlerting && score < this.#alertScore) {
       this.#isAlerting = true;
@@ -170,6 +192,45 @@ export class QualityMeter {
     }
     return total;
   }
+}
+
+/** A report as an event shows it, behind what `head` says of the event. */
+export function qualityJson(
+  instrument: Instrument,
+  report: QualityReport,
+  nowUs: number,
+  head: object,
+): string {
+  return JSON.stringify({
+    ...head,
+    venue: instrument.venue,
+    symbol: instrument.symbol,
+    time_us: nowUs,
+    score: hundredths(report.score),
+    completeness: hundredths(report.completeness),
+    timeliness: hundredths(report.timeliness),
+    accuracy: hundredths(report.accuracy),
+    consistency: hundredths(report.consistency),
+    freshness: report.freshness,
+    health: healthOf(report.score, report.ageUs),
+    latency_us_mean: Number.isNaN(report.latencyUsMean) ? undefined : Math.round(report.latencyUsMean),
+    age_us: Number.isNaN(report.ageUs) ? undefined : report.ageUs,
+    counts: report.counts,
+    alerting: report.isAlerting,
+  });
+}
+
+export type Health = "healthy" | "degraded" | "critical" | "offline";
+
+/** `offline` after 30 s without data; else by the score: from 80 healthy, from 50 degraded. */
+export function healthOf(score: number, ageUs: number): Health {
+  if (ageUs > WORST_AGE_US) return "offline";
+  if (score >= 80) return "healthy";
+  return score >= 50 ? "degraded" : "critical";
+}
+
+function hundredths(value: number): number {
+  return Math.round(value * 100) / 100;
 }
 
 /** Percentage of a whole; 100 of nothing, because nothing was wrong. */

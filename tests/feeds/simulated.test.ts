@@ -83,6 +83,8 @@ class Session implements FeedListener {
     this.faults.push(fault);
   }
   onBookState(): void {}
+  onSnapshotWanted(): void {}
+
   onTradesMissing(_instrument: unknown, count: number): void {
     this.missingTrades += count;
   }

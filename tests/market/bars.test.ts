@@ -66,14 +66,6 @@ test("advance() ends bars without a trade behind them", () => {
   expect(given).toEqual(["1000 r0 n1"]);
 });
 
-test("markIncomplete() marks the bars a lost line covers", () => {
-  const { bars } = run({}, [[1000, 10, 1, 1], [2000, 10, 1, 1], [3000, 10, 1, 1]], false);
-  bars.markIncomplete(2500, 2600);
-  expect(bars.current()?.incomplete).toBe(false);
-  bars.markIncomplete(3999, 4100);
-  expect(bars.current()?.incomplete).toBe(true);
-});
-
 test("useScales() keeps what was added before", () => {
   const { bars } = run({}, [[1000, 10, 3, 1]], false);
   bars.useScales(2, 1);

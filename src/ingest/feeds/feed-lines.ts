@@ -12,8 +12,10 @@
 import type { Instrument } from "../../market/instrument.ts";
 import type { MarketMessage } from "../../market/message.ts";
 import type { BookFeed, BookState, BookUpdate, IntegrityReport } from "./book-feed.ts";
-import { type EventSink, FeedEvents } from "./feed-events.ts";
+import type { FeedState } from "./checkpoint.ts";
+import { FeedEvents } from "./feed-events.ts";
 import { Feed, type FeedListener, type FeedOptions } from "./feed.ts";
+import type { EventSink, QualityAlertSink } from "./instrument-events.ts";
 import type { LossReason } from "./line.ts";
 import { type FeedSpec, venueOfSpec } from "./spec.ts";
 import type { Venue } from "./venue.ts";
@@ -26,6 +28,10 @@ export interface FeedPlatform {
   readonly fetchText: FeedOptions["fetchText"];
   /** The line is a recording: its silences are no faults, and it cannot be opened again. */
   readonly isRecorded?: boolean;
+  /** Is told when the quality of an instrument falls under its limit, and when it is good again. */
+  readonly onQualityAlert?: QualityAlertSink;
+  /** Is told when a line is lost, before it is tried again. */
+  readonly onLineLost?: (line: string, reason: LossReason, breaker: string, nowUs: number) => void;
 }
 
 type LineName = "primary" | "backup";
@@ -62,6 +68,10 @@ class FeedLine implements FeedListener {
     if (this.#owner.leader === this) this.#owner.events.bookState(instrument, state, this.#owner.nowUs());
   }
 
+  onSnapshotWanted(instrument: Instrument): void {
+    if (this.#owner.leader === this) this.#owner.events.snapshotWanted(instrument, this.#owner.nowUs());
+  }
+
   onTradesMissing(instrument: Instrument, count: number): void {
     if (this.#owner.leader === this) this.#owner.events.tradesMissing(instrument, count, this.#owner.nowUs());
   }
@@ -83,7 +93,9 @@ export class FeedLines {
   readonly nowUs: () => number;
   readonly #lines: readonly FeedLine[];
   #leader: FeedLine;
-  #lostUs = NaN;
+  readonly #onLineLost: FeedPlatform["onLineLost"];
+  /** A second line leads on, so nothing is missing. */
+  #hasLost = false;
 
   constructor(spec: FeedSpec, sink: EventSink, platform: FeedPlatform) {
     this.spec = spec;
@@ -92,7 +104,8 @@ export class FeedLines {
     this.venue = platform.isRecorded === true
       ? { ...venue, silenceMs: Infinity, dataSilenceMs: Infinity, rotateMs: Infinity }
       : venue;
-    this.events = new FeedEvents(sink, spec, this.venue.name);
+    this.#onLineLost = platform.onLineLost;
+    this.events = new FeedEvents(sink, spec, this.venue.name, platform.onQualityAlert);
     const options = (url: string | null): FeedOptions => ({
       ...platform,
       venue: this.venue,
@@ -134,18 +147,46 @@ export class FeedLines {
   /** A line of this feed was opened or lost. */
   lineChanged(line: FeedLine, event: "open" | LossReason, lastMessageMs: number): void {
     const nowUs = this.nowUs();
-    this.events.line(line.name, event, nowUs);
+    const lastUs = Number.isNaN(lastMessageMs) ? undefined : lastMessageMs * 1000;
+    this.events.line(line.name, event, nowUs, { last_message_us: lastUs });
+    if (event !== "open") this.#onLineLost?.(line.name, event, line.feed.line.breaker, nowUs);
     const other = this.#lines.find((one) => one !== line);
     if (event !== "open" && line === this.#leader && other?.isOpen === true) return this.#lead(other, event);
     if (line !== this.#leader) {
       if (event === "open" && !this.#leader.isOpen) this.#lead(line, "open");
       return;
     }
-    if (event !== "open") this.#lostUs = Number.isNaN(lastMessageMs) ? nowUs : lastMessageMs * 1000;
-    else if (!Number.isNaN(this.#lostUs)) {
-      this.events.dataLost(this.#lostUs, nowUs);
-      this.#lostUs = NaN;
+    if (event !== "open") this.#hasLost = true;
+    else if (this.#hasLost) {
+      this.events.dataLost();
+      this.#hasLost = false;
     }
+  }
+
+  /** What the figures depend on now. */
+  save(): FeedState {
+    return { feed: this.spec.name, savedUs: this.nowUs(), instruments: this.events.save() };
+  }
+
+  /** Takes over a saved state, before `start()`. Books begin anew; trades that were missed are told. */
+  restore({ instruments }: FeedState): void {
+    for (const state of instruments) {
+      const instrument = this.instrumentOf(state.venueSymbol);
+      if (instrument !== undefined) this.events.restore(instrument, state);
+    }
+  }
+
+  /** Goes on behind the newest trades known: a jump from there is told as a loss. */
+  expectTradesAfter(): void {
+    for (const { instrument, lastTradeId } of this.events.instruments) {
+      for (const { feed } of this.#lines) feed.expectTradeAfter(instrument.venueSymbol, lastTradeId);
+    }
+    this.events.dataLost();
+  }
+
+  /** The leading decoder's instrument by the venue's name. */
+  instrumentOf(venueSymbol: string): Instrument | undefined {
+    return this.#leader.feed.decoder.instruments.get(venueSymbol);
   }
 
   /** Lines and their states, for queries. */

@@ -32,6 +32,8 @@ export interface FeedListener {
   onBook(feed: BookFeed, isSnapshot: boolean, update: BookUpdate | undefined): void;
   onIntegrity(report: IntegrityReport): void;
   onBookState(instrument: Instrument, state: BookState): void;
+  /** A book syncs and asks for a snapshot. */
+  onSnapshotWanted(instrument: Instrument): void;
   /** Trades known to be lost. */
   onTradesMissing(instrument: Instrument, count: number): void;
   onLine(event: "open" | LossReason, lastMessageMs: number): void;
@@ -139,6 +141,14 @@ export class Feed implements LineListener, BookFeedListener {
     return instrument && this.#books.get(instrument);
   }
 
+  /** Trades go on behind this number, where the venue numbers them; NaN: with whatever comes. */
+  expectTradeAfter(venueSymbol: string, tradeId: number): void {
+    const instrument = this.decoder.instruments.get(venueSymbol);
+    if (instrument !== undefined && this.#venue.tradesContiguous) {
+      this.#continuityOf(instrument).expectAfter(tradeId);
+    }
+  }
+
   onText(text: string): void {
     const nowUs = this.#nowUs();
     this.#onRaw?.(text, nowUs);
@@ -179,6 +189,7 @@ export class Feed implements LineListener, BookFeedListener {
 
   onSnapshotWanted(feed: BookFeed): void {
     const { instrument } = feed;
+    this.#listener.onSnapshotWanted(instrument);
     if (this.#venue.book.rule.snapshot === "rest") {
       this.#snapshots.add(instrument, this.#nowMs);
       return;

@@ -1,6 +1,8 @@
-/** The ids of the last trades of an instrument, to take each from whichever of two lines has it first. */
+/** The ids of the last trades of an instrument: each is taken once, whichever line brings it, and after a restart. */
 
 const IDS_MAX = 4096;
+/** Ids kept in a checkpoint: what a venue repeats after a reconnect is far less. */
+const SAVED_MAX = 512;
 
 export class RecentIds {
   /** Two generations, so that forgetting costs nothing per id: between IDS_MAX and 2 · IDS_MAX are remembered. */
@@ -16,5 +18,17 @@ export class RecentIds {
       this.#newer = new Set();
     }
     return true;
+  }
+
+  /** The newest ids, oldest first. */
+  save(): string[] {
+    const newer = [...this.#newer].slice(-SAVED_MAX);
+    const missing = SAVED_MAX - newer.length;
+    return missing === 0 ? newer : [...[...this.#older].slice(-missing), ...newer];
+  }
+
+  restore(ids: readonly string[]): void {
+    this.#older = new Set(ids);
+    this.#newer.clear();
   }
 }

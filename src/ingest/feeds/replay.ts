@@ -5,7 +5,8 @@
  * The feed connects to no socket but to the recording: its texts come at their recorded times, its snapshots are the
  * recorded answers, and no random number and no clock of ours is in it.
  */
-import type { EventSink } from "./feed-events.ts";
+import type { EventSink } from "./instrument-events.ts";
+import type { FeedState } from "./checkpoint.ts";
 import { FeedLines } from "./feed-lines.ts";
 import type { LineSocket } from "./line.ts";
 import type { SimulatedLine } from "./simulator.ts";
@@ -53,6 +54,26 @@ export class Replay {
     else asked({ status: 200, text: line.text, retryAfterMs: 0 });
     // The feed takes the answer before the next line, as it did when it was recorded.
     await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /**
+   * Passes over what an earlier replay has told: books follow the lines, the figures wait for `resume()`.
+   *
+   * A book cannot be restored half-way (updates may be waiting for a snapshot), but its lines are all there.
+   */
+  passOver(): void {
+    this.#lines.events.isMuted = true;
+  }
+
+  /** Goes on from a saved state, after as many lines as had been taken when it was saved. */
+  resume(state: FeedState): void {
+    this.#lines.restore(state);
+    this.#lines.events.isMuted = false;
+  }
+
+  /** The figures after the lines taken so far. */
+  save(): FeedState {
+    return this.#lines.save();
   }
 
   /** The end of the recording: gives out the bars that are still open. */

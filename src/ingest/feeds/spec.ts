@@ -1,5 +1,6 @@
 /** What a configured feed is: the room's own form of one entry of `feeds`, ready to be sent to its thread. */
 import type { PipelineOptions } from "../../market/pipeline.ts";
+import type { TickBufferOptions } from "../../market/tick-buffer.ts";
 import type { ThrottleStrategy } from "../../market/throttle.ts";
 import { mappedVenue } from "./mapping-line.ts";
 import type { MappingSpec } from "./mapping-spec.ts";
@@ -37,7 +38,15 @@ export interface FeedSpec {
   readonly priority: number;
   /** Quotes in a second for each symbol; `null`: all. */
   readonly quotesPerSecond: number | null;
-  readonly throttle: Exclude<ThrottleStrategy, "merge">;
+  /** Trades in a second published for each symbol; `null`: all. */
+  readonly tradesPerSecond: number | null;
+  readonly throttle: ThrottleStrategy;
+  readonly throttleBurst: number;
+  /** Newest ticks of each symbol kept for queries; `null`: none. */
+  readonly buffer: TickBufferOptions | null;
+  readonly bufferAgeMs: number;
+  /** 0: no checkpoints. */
+  readonly checkpointMs: number;
   readonly pipeline: PipelineOptions;
 }
 

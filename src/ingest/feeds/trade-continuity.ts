@@ -29,6 +29,11 @@ export class TradeContinuity {
     return this.#advance(first, last);
   }
 
+  /** Goes on behind a number known from before. */
+  expectAfter(last: number): void {
+    if (!(last < this.#last)) this.#last = last;
+  }
+
   /** Judges the newest trade number a heartbeat tells: a higher one than ours means trades are missing. */
   checkHeartbeat(lastTradeId: number): ContinuityVerdict {
     if (!(lastTradeId > this.#last)) return IN_ORDER;

@@ -14,8 +14,12 @@ import type { RingMemory } from "../../queue/ring.ts";
 import { nowUs } from "../../system/clock.ts";
 import { Source } from "../source.ts";
 import { EventWriter } from "./event-writer.ts";
-import { bookStateJson } from "./feed-events.ts";
+import type { ShardInfo } from "../../log/shard-state.ts";
+import type { AlertMessage } from "../../process/alerts/alert.ts";
+import { lineAlert, qualityAlert } from "./feed-alerts.ts";
+import { FeedKeeper } from "./feed-keeper.ts";
 import { FeedLines } from "./feed-lines.ts";
+import { answerMarketQuery, type MarketQuery } from "./market-query.ts";
 import type { RestAnswer } from "./snapshot-queue.ts";
 import type { FeedSpec } from "./spec.ts";
 
@@ -34,6 +38,10 @@ export interface FeedWorkerOptions {
   readonly shardCount: number;
   readonly maxFrameBytes: number;
   readonly feeds: readonly FeedSpec[];
+  /** Folder of the feeds' checkpoints; it exists. */
+  readonly checkpoints: string;
+  /** Shards whose logs may hold the feeds' events. */
+  readonly shards: readonly ShardInfo[];
 }
 
 /** Main → feed thread. */
@@ -42,12 +50,9 @@ export type FeedCommand =
   | { readonly type: "finish" }
   | { readonly type: "market_query"; readonly ticket: number; readonly query: MarketQuery };
 
-export type MarketQuery =
-  | { readonly what: "feeds" }
-  | { readonly what: "book"; readonly venue: string; readonly symbol: string; readonly levels: number };
-
 /** Feed thread → main. */
 export type FeedMessage =
+  | AlertMessage
   | { readonly type: "quiesced" }
   | { readonly type: "log"; readonly level: "warn" | "error"; readonly message: string }
   /** `json` is `undefined` when there is no such book. */
@@ -64,6 +69,8 @@ class FeedThread {
   readonly #source: Source;
   readonly #writer: EventWriter;
   readonly #feeds: readonly FeedLines[];
+  readonly #keepers: readonly FeedKeeper[];
+  #lastUs = 0;
   #lostTold = 0;
   #isFlushDue = false;
   readonly #timer: ReturnType<typeof setInterval>;
@@ -89,9 +96,20 @@ class FeedThread {
           this.#writer.write(event);
           this.#flushSoon();
         },
-        { nowUs, random: Math.random, openSocket: (url) => new WebSocket(url), fetchText },
+        {
+          nowUs: () => this.#nextUs(),
+          random: Math.random,
+          openSocket: (url) => new WebSocket(url),
+          fetchText,
+          onQualityAlert: (...what) => post({ type: "alert", alert: qualityAlert(...what) }),
+          onLineLost: (...what) => post({ type: "alert", alert: lineAlert(spec, ...what) }),
+        },
       )
     );
+    this.#keepers = this.#feeds.map((lines) =>
+      new FeedKeeper(lines, options.checkpoints, (message) => post({ type: "log", level: "warn", message }))
+    );
+    for (const keeper of this.#keepers) keeper.restore(options.shards, Date.now());
     for (const feed of this.#feeds) feed.start(Date.now());
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#control.state = STATE_RUNNING;
@@ -100,13 +118,18 @@ class FeedThread {
   receive(command: FeedCommand): void {
     if (command.type === "quiesce") void this.#quiesce();
     else if (command.type === "finish") this.#finish();
-    else post({ type: "market_answer", ticket: command.ticket, json: this.#answer(command.query) });
+    else {post({
+        type: "market_answer",
+        ticket: command.ticket,
+        json: answerMarketQuery(this.#feeds, command.query, nowUs()),
+      });}
   }
 
   #tick(): void {
     this.#control.beat();
     this.#source.poll();
     for (const feed of this.#feeds) feed.tick(Date.now());
+    for (const keeper of this.#keepers) keeper.tick(Date.now());
     this.#writer.flush();
     const lost = this.#writer.lostCount + this.#writer.tooLargeCount;
     if (lost === this.#lostTold) return;
@@ -128,19 +151,15 @@ class FeedThread {
     });
   }
 
-  #answer(query: MarketQuery): string | undefined {
-    if (query.what === "feeds") return JSON.stringify({ feeds: this.#feeds.map((feed) => feed.describe()) });
-    for (const { venue, events } of this.#feeds) {
-      if (venue.name !== query.venue) continue;
-      const book = events.bookOf(query.symbol);
-      if (book !== undefined) return bookStateJson(book, nowUs(), query.levels);
-    }
-    return undefined;
+  /** The time now, later than ever before: no two messages are received at the same time. */
+  #nextUs(): number {
+    return (this.#lastUs = Math.max(nowUs(), this.#lastUs + 1));
   }
 
   async #quiesce(): Promise<void> {
     clearInterval(this.#timer);
     for (const feed of this.#feeds) feed.stop();
+    await Promise.all(this.#keepers.map((keeper) => keeper.close(Date.now())));
     const untilMs = Date.now() + QUIESCE_MS_MAX;
     while (!this.#writer.flush() && Date.now() < untilMs) {
       await new Promise((resolve) => setTimeout(resolve, 2));
