@@ -15,8 +15,17 @@ export function feedOptions(
 ): FeedWorkerOptions {
   const checkpoints = join(layout.root, "feeds");
   mkdirSync(checkpoints, { recursive: true });
+  // Lanes that sync by themselves only now and then are not made to sync for the checkpoints' sake.
+  const lanes = config.topics.length > 0
+    ? config.lanes
+    : config.lanes.filter((lane) => config.feeds.some(({ priority }) => lane.priorities.includes(priority)));
+  const waits = lanes.map(({ durability, syncIntervalMs }) =>
+    durability === "fsync" ? 0 : 2 * syncIntervalMs
+  );
+  const waitMs = Math.max(...waits);
   return {
     checkpoints,
+    logSafety: waitMs === 0 ? "acks" : { waitMs: Math.max(LOG_WAIT_MS_MIN, waitMs) },
     shards: memory.shards.flatMap(({ info, lane }) => lane === undefined ? [] : [info]),
     index: source.index,
     control: source.control,
@@ -32,6 +41,9 @@ export function feedOptions(
     feeds: config.feeds,
   };
 }
+
+/** From an event's making to the log file, with room to spare. */
+const LOG_WAIT_MS_MIN = 2000;
 
 /** Questions that may wait for the feed thread at the same time; more are answered `busy` at once. */
 const WAITING_MAX = 1024;

@@ -82,7 +82,9 @@ for (const { feed, files, snapshotSymbol } of RECORDINGS) {
       for (const kind of ["bar", "indicator", "pattern", "profile", "flow", "quality", "book_delta"]) {
         expect(kinds).toContain(kind);
       }
-      const breaks = Array.from({ length: 4 }, () => random.between(1, lines.length - 1)).sort((a, b) => a - b);
+      const breaks = Array.from({ length: 4 }, () => random.between(1, lines.length - 1)).sort((a, b) =>
+        a - b
+      );
       const broken = await replayed(spec, lines, breaks);
       expect([breaks, broken.length]).toEqual([breaks, whole.length]);
       const different = whole.findIndex((event, at) => event !== broken[at]);

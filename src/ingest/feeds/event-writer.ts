@@ -23,6 +23,9 @@ export class EventWriter {
   /** Events lost for want of room, and events larger than a frame may be. */
   lostCount = 0;
   tooLargeCount = 0;
+  /** Events on their way to the engine so far, those that wait included; and how many of them are in the log. */
+  sentCount = 0;
+  durableCount = 0;
   readonly #source: Source;
   readonly #connection: Connection;
   readonly #bodyBytesMax: number;
@@ -33,11 +36,17 @@ export class EventWriter {
   readonly #waiting: Run[] = [];
   #waitingBytes = 0;
 
-  constructor(source: Source, bodyBytesMax: number, nowUs: () => number) {
+  /** @param acks `durable`: `durableCount` follows `sentCount`; `none`: it stays 0. */
+  constructor(source: Source, bodyBytesMax: number, nowUs: () => number, acks: "none" | "durable" = "none") {
     this.#source = source;
     this.#bodyBytesMax = bodyBytesMax;
     this.#nowUs = nowUs;
-    const connection = source.openConnection("feed", "none", { progress() {}, problem() {} });
+    const connection = source.openConnection("feed", acks, {
+      progress: (count) => {
+        this.durableCount = count;
+      },
+      problem() {},
+    });
     if (connection === undefined) throw new RangeError("No connection slot is free for the feeds");
     this.#connection = connection;
   }
@@ -85,11 +94,13 @@ export class EventWriter {
     };
     this.#length = 0;
     this.#count = 0;
+    this.sentCount += run.count;
     const isFirst = this.#waiting.length === 0 && !this.#source.isBlocked(this.#connection);
     if (isFirst && this.#offer(run)) {
       this.#source.publish();
     } else if (this.#waitingBytes + run.bytes.length > WAITING_BYTES_MAX) {
       this.lostCount += run.count;
+      this.sentCount -= run.count;
     } else {
       this.#waiting.push({ ...run, bytes: run.bytes.slice() });
       this.#waitingBytes += run.bytes.length;

@@ -4,12 +4,17 @@
  *
  *     checkpoint ─▶ trades and quotes of the log since ─▶ live messages; those of the time between are missing, and
  *                                                         the bars that cover it are incomplete
+ *
+ * A checkpoint is never ahead of the log: it is written when all events told before it are safe there.
  */
 import { join } from "node:path";
 import { checkpointText, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import type { FeedLines } from "./feed-lines.ts";
 import { readLogTicks } from "./log-ticks.ts";
 import type { ShardInfo } from "../../log/shard-state.ts";
+
+/** Whether everything that was told by the time of a call is safe in the log; asked again and again. */
+export type LogBarrier = () => () => boolean;
 
 /** The same trouble is told once in so long. */
 const TELL_MS = 60_000;
@@ -18,11 +23,22 @@ export class FeedKeeper {
   readonly #lines: FeedLines;
   readonly #path: string;
   readonly #warn: (message: string) => void;
+  readonly #barrier: LogBarrier;
+  /** A checkpoint that waits for the log. */
+  #pending: { readonly text: string; readonly isSafe: () => boolean } | undefined;
   #dueMs = 0;
   #toldMs = -Infinity;
   #writing: Promise<void> | undefined;
 
-  constructor(lines: FeedLines, directory: string, warn: (message: string) => void) {
+  constructor(
+    lines: FeedLines,
+    { directory, barrier, warn }: {
+      readonly directory: string;
+      readonly barrier: LogBarrier;
+      readonly warn: (message: string) => void;
+    },
+  ) {
+    this.#barrier = barrier;
     this.#lines = lines;
     this.#path = join(directory, `${lines.spec.name}.json`);
     this.#warn = warn;
@@ -58,24 +74,37 @@ export class FeedKeeper {
     return count;
   }
 
-  /** Writes a checkpoint when one is due. */
+  /** Makes a checkpoint when one is due, and writes it when the log has come so far. */
   tick(nowMs: number): void {
     const { checkpointMs } = this.#lines.spec;
-    if (checkpointMs === 0 || nowMs < this.#dueMs || this.#writing !== undefined) return;
-    this.#dueMs = nowMs + checkpointMs;
-    this.#writing = this.#write(nowMs).finally(() => (this.#writing = undefined));
+    if (checkpointMs === 0 || this.#writing !== undefined) return;
+    if (this.#pending === undefined && nowMs >= this.#dueMs) {
+      this.#dueMs = nowMs + checkpointMs;
+      this.#make();
+    }
+    if (this.#pending?.isSafe() !== true) return;
+    const { text } = this.#pending;
+    this.#pending = undefined;
+    this.#writing = this.#write(text, nowMs).finally(() => (this.#writing = undefined));
   }
 
-  /** Writes the last checkpoint: nothing comes any more. */
-  async close(nowMs: number): Promise<void> {
-    if (this.#lines.spec.checkpointMs === 0) return;
-    await this.#writing;
-    await this.#write(nowMs);
+  /** Makes the last checkpoint, of all there is: nothing comes any more. */
+  finish(): void {
+    if (this.#lines.spec.checkpointMs > 0) this.#make();
   }
 
-  async #write(nowMs: number): Promise<void> {
+  /** Nothing waits to be written any more. */
+  get isSettled(): boolean {
+    return this.#pending === undefined && this.#writing === undefined;
+  }
+
+  #make(): void {
+    this.#pending = { text: checkpointText(this.#lines.save()), isSafe: this.#barrier() };
+  }
+
+  async #write(text: string, nowMs: number): Promise<void> {
     try {
-      await writeCheckpoint(this.#path, checkpointText(this.#lines.save()));
+      await writeCheckpoint(this.#path, text);
     } catch (error) {
       if (nowMs - this.#toldMs < TELL_MS) return;
       this.#toldMs = nowMs;

@@ -40,6 +40,8 @@ export interface FeedWorkerOptions {
   readonly feeds: readonly FeedSpec[];
   /** Folder of the feeds' checkpoints; it exists. */
   readonly checkpoints: string;
+  /** How to know that an event is safe in the log: by acknowledgements, or by having waited so long. */
+  readonly logSafety: "acks" | { readonly waitMs: number };
   /** Shards whose logs may hold the feeds' events. */
   readonly shards: readonly ShardInfo[];
 }
@@ -88,7 +90,8 @@ class FeedThread {
       blocked: options.blocked,
       nowUs,
     });
-    this.#writer = new EventWriter(this.#source, options.maxFrameBytes, nowUs);
+    const acks = options.logSafety === "acks" ? "durable" : "none";
+    this.#writer = new EventWriter(this.#source, options.maxFrameBytes, nowUs, acks);
     this.#feeds = options.feeds.map((spec) =>
       new FeedLines(
         spec,
@@ -107,7 +110,11 @@ class FeedThread {
       )
     );
     this.#keepers = this.#feeds.map((lines) =>
-      new FeedKeeper(lines, options.checkpoints, (message) => post({ type: "log", level: "warn", message }))
+      new FeedKeeper(lines, {
+        directory: options.checkpoints,
+        barrier: () => this.#barrier(options.logSafety),
+        warn: (message) => post({ type: "log", level: "warn", message }),
+      })
     );
     for (const keeper of this.#keepers) keeper.restore(options.shards, Date.now());
     for (const feed of this.#feeds) feed.start(Date.now());
@@ -148,6 +155,7 @@ class FeedThread {
     setImmediate(() => {
       this.#isFlushDue = false;
       this.#writer.flush();
+      this.#source.poll();
     });
   }
 
@@ -159,12 +167,31 @@ class FeedThread {
   async #quiesce(): Promise<void> {
     clearInterval(this.#timer);
     for (const feed of this.#feeds) feed.stop();
-    await Promise.all(this.#keepers.map((keeper) => keeper.close(Date.now())));
+    for (const keeper of this.#keepers) keeper.finish();
     const untilMs = Date.now() + QUIESCE_MS_MAX;
-    while (!this.#writer.flush() && Date.now() < untilMs) {
+    while (!this.#isSettled() && Date.now() < untilMs) {
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
     post({ type: "quiesced" });
+  }
+
+  /** Whether everything has been offered and written; does what is left to do. */
+  #isSettled(): boolean {
+    const isOffered = this.#writer.flush();
+    this.#source.poll();
+    for (const keeper of this.#keepers) keeper.tick(Date.now());
+    return isOffered && this.#keepers.every((keeper) => keeper.isSettled);
+  }
+
+  /** Tells when all events written so far are safe in the log. */
+  #barrier(safety: FeedWorkerOptions["logSafety"]): () => boolean {
+    if (safety !== "acks") {
+      const atMs = Date.now() + safety.waitMs;
+      return () => Date.now() >= atMs;
+    }
+    this.#writer.flush();
+    const count = this.#writer.sentCount;
+    return () => this.#writer.durableCount >= count;
   }
 
   #finish(): void {
