@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { WORKER_ENTRIES } from "../src/threads.ts";
+import { buildDashboard } from "./build-dashboard.ts";
 
 /** The repository. */
 export const ROOT = join(import.meta.dir, "..");
@@ -10,7 +11,16 @@ export const ROOT = join(import.meta.dir, "..");
 export const EXECUTABLE = join(ROOT, "dist", "esc");
 
 /** What the executable is made from; a folder stands for all files in it. */
-const SOURCES = ["cli", "src", "bench", "config", "package.json", "package-lock.json", "scripts/build.ts"];
+const SOURCES = [
+  "cli",
+  "src",
+  "bench",
+  "config",
+  "package.json",
+  "package-lock.json",
+  "scripts/build.ts",
+  "scripts/build-dashboard.ts",
+];
 
 /**
  * Compiles `cli/esc.ts` and every worker entry into one executable.
@@ -24,6 +34,8 @@ const SOURCES = ["cli", "src", "bench", "config", "package.json", "package-lock.
  */
 export function build(outfile: string, root = ROOT): void {
   mkdirSync(dirname(outfile), { recursive: true });
+  const status = buildDashboard(root);
+  if (status !== 0) process.exit(status);
   const { exitCode } = Bun.spawnSync([
     process.execPath,
     "build",

@@ -4,6 +4,7 @@ import type { Groups } from "../deliver/groups.ts";
 import type { ShardTails } from "../deliver/tail.ts";
 import type { BodyGate } from "./body.ts";
 import type { EngineView } from "./engine-view.ts";
+import type { Live } from "./live.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Turns } from "./turns.ts";
 
@@ -17,6 +18,8 @@ export interface ApiContext {
   /** Consumer groups at work. */
   readonly groups: Groups;
   readonly bodies: BodyGate;
+  /** What dashboards draw. */
+  readonly live: Live;
   /** Largest request body. */
   readonly maxBodyBytes: number;
 }

@@ -12,11 +12,16 @@ import type { Route } from "./route.ts";
 export type Need = "public" | "known" | Scope | "read everything";
 
 const NEEDS: Readonly<Record<string, Need>> = {
+  // The page holds no data: it asks for a token, and fetches what that may see.
+  "GET /": "public",
+  "GET /dashboard/{file}": "public",
   "GET /healthz": "public",
   "GET /readyz": "public",
   "GET /openapi.json": "public",
   "GET /metrics": "read",
   "GET /api/v1/stats": "read",
+  // Alerts are left out for those who may not read everything.
+  "GET /api/v1/live": "read",
   "GET /api/v1/ledger": "read",
   "GET /api/v1/topics": "read",
   "GET /api/v1/events": "read",

@@ -5,7 +5,9 @@ import type { ApiContext } from "./context.ts";
 import { consumerRoutes } from "./consumer-routes.ts";
 import { dlqRoutes } from "./dlq-routes.ts";
 import { eventRoutes } from "./event-routes.ts";
+import { dashboardRoutes } from "./dashboard-routes.ts";
 import { healthRoutes } from "./health-routes.ts";
+import { liveRoutes } from "./live-routes.ts";
 import { openApiDocument } from "./openapi.ts";
 import { publishRoutes } from "./publish-routes.ts";
 import { marketRoutes } from "./market-routes.ts";
@@ -18,7 +20,9 @@ import { z } from "zod";
 /** Everything the server answers, `/openapi.json` included. */
 export function apiRoutes(context: ApiContext, upgrade: Upgrade): readonly Route[] {
   const routes: Route[] = [
+    ...dashboardRoutes(),
     ...healthRoutes(context),
+    ...liveRoutes(context),
     ...publishRoutes(context),
     ...eventRoutes(context),
     ...subscribeRoutes(context, upgrade),

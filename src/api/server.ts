@@ -19,6 +19,7 @@ import type { ApiContext } from "./context.ts";
 import type { EngineView } from "./engine-view.ts";
 import { burial } from "./group-event.ts";
 import { isLoopback, refuseForeign } from "./guard.ts";
+import { Live } from "./live.ts";
 import { problem, problemOfError } from "./problem.ts";
 import { Publisher } from "./publisher.ts";
 import type { ApiRequest, Route } from "./route.ts";
@@ -41,7 +42,10 @@ export interface HttpServerOptions {
   readonly audit?: ((entry: AuditEntry) => void) | undefined;
 }
 
-/** What every answer says to browsers: show it nowhere, guess no type, tell nobody where it was. */
+/**
+ * What every answer says to browsers, unless it says something else itself: show it nowhere, guess no type,
+ * tell nobody where it was.
+ */
 const SECURITY_HEADERS = {
   "x-content-type-options": "nosniff",
   "x-frame-options": "DENY",
@@ -158,6 +162,7 @@ export class HttpServer {
   /** Ends streams and WebSockets, closes everything. */
   async stop(): Promise<void> {
     for (const sweeper of this.#sweepers) clearInterval(sweeper);
+    this.#context.live.close();
     this.#sockets.close();
     this.#context.groups.close();
     await this.#context.turns.stop();
@@ -182,7 +187,9 @@ export class HttpServer {
           if (response === UPGRADED) return undefined;
           const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
           if (isStream) server.timeout(request, 0);
-          for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.headers.set(name, value);
+          for (const [name, value] of Object.entries(SECURITY_HEADERS)) {
+            if (!response.headers.has(name)) response.headers.set(name, value);
+          }
           if (tls !== undefined) response.headers.set("strict-transport-security", STRICT_TRANSPORT);
           return response;
         },
@@ -313,6 +320,7 @@ function openContext(engine: EngineView, maxBodyBytes: number): ApiContext {
     tails,
     turns,
     maxBodyBytes,
+    live: new Live(engine),
     bodies: new BodyGate(Math.max(HELD_BODY_BYTES, maxBodyBytes * 4)),
     publisher,
     meters,

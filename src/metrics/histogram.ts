@@ -121,6 +121,39 @@ export class Histogram {
   }
 
   /**
+   * Percentiles of what was recorded since an earlier reading of the same histogram.
+   *
+   * @param earlier Made by `take()` of this one; never ahead of it.
+   * @param percents Ascending, over 0, up to 100.
+   * @returns In microseconds, one for each; empty when nothing was recorded since.
+   */
+  percentilesSince(earlier: Histogram, percents: readonly number[]): number[] {
+    const cells = this.#cells;
+    const before = earlier.#cells;
+    let total = 0;
+    for (let i = HEADER; i < HISTOGRAM_COUNTERS; i++) total += (cells[i] as number) - (before[i] as number);
+    if (total <= 0) return [];
+    const values: number[] = [];
+    let below = 0;
+    let bucket = -1;
+    for (const percent of percents) {
+      const rank = Math.max(1, Math.ceil((percent / 100) * total));
+      while (below < rank) {
+        bucket++;
+        below += (cells[HEADER + bucket] as number) - (before[HEADER + bucket] as number);
+      }
+      values.push(Math.min(bucketMiddle(bucket), this.maxUs));
+    }
+    return values;
+  }
+
+  /** Becomes the sum of others. Only for a histogram nobody else writes. */
+  take(others: readonly Histogram[]): void {
+    this.#cells.fill(0);
+    for (const other of others) this.add(other);
+  }
+
+  /**
    * Cumulative counts for an exposition: `result[i]` events took at most `boundsUs[i]`.
    *
    * A bucket that a bound cuts through counts as below it when its middle is.

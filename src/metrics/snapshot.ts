@@ -12,6 +12,7 @@ import { ringDepthBytes, type RingMemory } from "../queue/ring.ts";
 import { openCounters } from "./counters.ts";
 import { Histogram } from "./histogram.ts";
 import {
+  type LatencyStage,
   openSourceLatency,
   SHARD_APPEND,
   SHARD_FSYNC,
@@ -113,7 +114,8 @@ export interface ShardSnapshot {
   readonly pressure: number;
 }
 
-export interface LaneSnapshot {
+/** What is counted of a lane. */
+export interface LaneCounts {
   readonly name: string;
   accepted: number;
   durable: number;
@@ -129,13 +131,20 @@ export interface LaneSnapshot {
   /** Times a full queue was met. */
   fullCount: number;
   readonly shards: ShardSnapshot[];
+}
+
+/** What is measured of a lane. */
+export interface LaneLatencies {
   readonly latencies: { readonly queue: Histogram; readonly append: Histogram; readonly process: Histogram };
   readonly ack: Histogram;
   readonly deliver: Histogram;
   readonly fsync: Histogram;
 }
 
-export interface Snapshot {
+export interface LaneSnapshot extends LaneCounts, LaneLatencies {}
+
+/** All counters, without the histograms. */
+export interface Counts {
   /** By index of LISTENERS. */
   readonly received: number[];
   readonly receivedBytes: number[];
@@ -152,23 +161,39 @@ export interface Snapshot {
   /** By index of LIMITS. */
   readonly limited: number[];
   /** Without the dead-letter lane, in configuration order. */
-  readonly lanes: readonly LaneSnapshot[];
-  readonly dlq: LaneSnapshot | undefined;
+  readonly lanes: readonly LaneCounts[];
+  readonly dlq: LaneCounts | undefined;
   /** Events handed to the dead-letter log, by index of DROP_REASONS. */
   readonly deadLetters: number[];
   /** Dead letters lost because their ring was full. */
   deadLettersLost: number;
 }
 
+export interface Snapshot extends Counts {
+  readonly lanes: readonly LaneSnapshot[];
+  readonly dlq: LaneSnapshot | undefined;
+}
+
 /** Reads everything. Main thread; costs a millisecond or two, no other thread notices. */
 export function takeSnapshot(meters: Meters): Snapshot {
-  const lanes = new Map<string, LaneSnapshot>();
+  const counts = takeCounts(meters);
+  const measured = (lane: LaneCounts): LaneSnapshot => ({ ...lane, ...addLatencies(lane.name, meters) });
+  return {
+    ...counts,
+    lanes: counts.lanes.map(measured),
+    dlq: counts.dlq === undefined ? undefined : measured(counts.dlq),
+  };
+}
+
+/** Reads the counters only: some ten microseconds, for who looks every second. Main thread. */
+export function takeCounts(meters: Meters): Counts {
+  const lanes = new Map<string, LaneCounts>();
   for (const shard of meters.shards) {
     let lane = lanes.get(shard.info.lane);
     if (!lane) lanes.set(shard.info.lane, lane = emptyLane(shard.info.lane));
-    addShard(lane, shard, meters.sources);
+    addShard(lane, shard);
   }
-  const snapshot: Snapshot = {
+  const snapshot: Counts = {
     received: zeros(LISTENERS.length),
     receivedBytes: zeros(LISTENERS.length),
     connections: zeros(LISTENERS.length),
@@ -200,7 +225,7 @@ export function total(counts: readonly number[]): number {
   return counts.reduce((sum, count) => sum + count, 0);
 }
 
-function addShard(lane: LaneSnapshot, shard: ShardMeters, sources: readonly SourceMeters[]): void {
+function addShard(lane: LaneCounts, shard: ShardMeters): void {
   const work = openCounters(shard.lane);
   const dispatch = openCounters(shard.dispatch);
   const at = (counters: Float64Array, index: number) => counters[index] as number;
@@ -236,17 +261,45 @@ function addShard(lane: LaneSnapshot, shard: ShardMeters, sources: readonly Sour
     isFailed: at(work, LANE_FAILED) !== 0,
     pressure: at(dispatch, DISPATCH_PRESSURE),
   });
-  lane.latencies.queue.add(new Histogram(shard.latencies, SHARD_QUEUE));
-  lane.latencies.append.add(new Histogram(shard.latencies, SHARD_APPEND));
-  lane.latencies.process.add(new Histogram(processor?.latencies ?? shard.latencies, SHARD_PROCESS));
-  lane.fsync.add(new Histogram(shard.latencies, SHARD_FSYNC));
-  for (const source of sources) {
-    lane.ack.add(openSourceLatency(source.latencies, shard.info.index, SOURCE_ACK));
-    lane.deliver.add(openSourceLatency(source.latencies, shard.info.index, SOURCE_DELIVER));
-  }
 }
 
-function addSource(snapshot: Snapshot, counters: Float64Array): void {
+/** The histograms of one stage of a lane: one a shard, and where sources measure, one a shard and source. */
+export function histogramsOf(lane: string, stage: LatencyStage | "fsync", meters: Meters): Histogram[] {
+  return meters.shards.filter(({ info }) => info.lane === lane).flatMap((shard) => {
+    const measuredBySource = (number: number) =>
+      meters.sources.map(({ latencies }) => openSourceLatency(latencies, shard.info.index, number));
+    switch (stage) {
+      case "queue":
+        return [new Histogram(shard.latencies, SHARD_QUEUE)];
+      case "append":
+        return [new Histogram(shard.latencies, SHARD_APPEND)];
+      case "process":
+        return [new Histogram(shard.processor?.latencies ?? shard.latencies, SHARD_PROCESS)];
+      case "fsync":
+        return [new Histogram(shard.latencies, SHARD_FSYNC)];
+      case "ack":
+        return measuredBySource(SOURCE_ACK);
+      case "deliver":
+        return measuredBySource(SOURCE_DELIVER);
+    }
+  });
+}
+
+function addLatencies(lane: string, meters: Meters): LaneLatencies {
+  const all = (stage: LatencyStage | "fsync") => {
+    const sum = Histogram.empty();
+    for (const histogram of histogramsOf(lane, stage, meters)) sum.add(histogram);
+    return sum;
+  };
+  return {
+    latencies: { queue: all("queue"), append: all("append"), process: all("process") },
+    ack: all("ack"),
+    deliver: all("deliver"),
+    fsync: all("fsync"),
+  };
+}
+
+function addSource(snapshot: Counts, counters: Float64Array): void {
   addRange(snapshot.rejected, counters, SOURCE_REJECTED);
   addRange(snapshot.received, counters, SOURCE_RECEIVED);
   addRange(snapshot.receivedBytes, counters, SOURCE_BYTES);
@@ -271,7 +324,7 @@ function zeros(length: number): number[] {
   return new Array<number>(length).fill(0);
 }
 
-function emptyLane(name: string): LaneSnapshot {
+function emptyLane(name: string): LaneCounts {
   return {
     name,
     accepted: 0,
@@ -286,9 +339,5 @@ function emptyLane(name: string): LaneSnapshot {
     corruptBatches: 0,
     fullCount: 0,
     shards: [],
-    latencies: { queue: Histogram.empty(), append: Histogram.empty(), process: Histogram.empty() },
-    ack: Histogram.empty(),
-    deliver: Histogram.empty(),
-    fsync: Histogram.empty(),
   };
 }

@@ -1,0 +1,10 @@
+/** Gives the user a file. */
+export function save(name: string, content: Blob): void {
+  const url = URL.createObjectURL(content);
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  // The browser has begun to read it by then; without this the bytes stay until the page is closed.
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
