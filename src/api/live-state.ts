@@ -1,11 +1,11 @@
 /** How the server is doing, in words: what an operator reads first. */
 import { DROP_REASONS, REJECT_REASONS } from "../event/frame.ts";
 import { type Counts, type LaneCounts, total } from "../metrics/snapshot.ts";
-import type { EngineView, Health, LaneState } from "./engine-view.ts";
+import type { EngineView, LaneState, PipelineView } from "./engine-view.ts";
 
 export interface LiveState {
   readonly pipeline: string;
-  readonly health: Health;
+  readonly health: PipelineView["health"];
   /** Whether it should get traffic. */
   readonly ready: boolean;
   /** Whole sentences, the gravest first. */
@@ -23,11 +23,12 @@ const DEPTH_SHARE = 0.5;
  * @param seconds Time between the two.
  */
 export function judge(engine: EngineView, now: Counts, before: Counts, seconds: number): LiveState {
-  const { state, health } = engine.pipeline();
+  const { state, health, reasons: judged } = engine.pipeline();
   const notReady = engine.notReadyReasons();
   const span = `in the last ${seconds === 1 ? "second" : `${seconds} s`}`;
   const reasons = [
     ...notReady.map((reason) => `Not ready: ${reason}`),
+    ...judged.map(sentence),
     ...(state === "PAUSED" ? ["Paused: lanes take nothing out of their queues until it is resumed"] : []),
     ...now.lanes.flatMap((lane, index) => [
       ...lossOf(lane, before.lanes[index], span),
@@ -75,6 +76,10 @@ function refusals(now: Counts, before: Counts, span: string): string[] {
     const refused = (now.rejected[index] ?? 0) - (before.rejected[index] ?? 0);
     return refused > 0 ? [`${plural(refused, "event")} refused (${reason}) ${span}`] : [];
   });
+}
+
+function sentence(reason: string): string {
+  return `${reason.slice(0, 1).toUpperCase()}${reason.slice(1)}`;
 }
 
 function plural(count: number, noun: string): string {
