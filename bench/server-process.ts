@@ -9,6 +9,8 @@ const START_MS_MAX = 20_000;
 export interface ServerSettings {
   /** Of every lane. */
   readonly durability?: "fsync" | "none";
+  /** Folder below which its data lies; default: that of temporary files. */
+  readonly parent?: string;
   /** Log kept of every shard: what is older goes. */
   readonly retainedBytes?: number;
 }
@@ -48,7 +50,7 @@ export class ServerProcess {
    * @throws {EscError} `INTERNAL` with what it wrote, when it does not start.
    */
   static async start(esc: readonly string[], settings: ServerSettings = {}): Promise<ServerProcess> {
-    const folder = mkdtempSync(join(tmpdir(), "esc-bench-"));
+    const folder = mkdtempSync(join(settings.parent ?? tmpdir(), "esc-bench-"));
     const anyPort = { host: "127.0.0.1", port: 0 };
     const config = {
       ingestion: { tcp: anyPort, udp: { enable: false } },

@@ -4,8 +4,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Figure, figureText, type FigureValue, figureValue, machine } from "../bench/figure.ts";
 import { EscError } from "../src/errors.ts";
-import { IS_EXECUTABLE } from "../src/threads.ts";
 import { type CommandContext, wholeNumber } from "./command.ts";
+import { escCommand } from "./self.ts";
 
 interface BenchOptions {
   readonly rounds: number;
@@ -164,11 +164,6 @@ async function report(
     write(path, svg);
     output.result({ path }, () => path);
   }
-}
-
-/** How to run esc as another process. */
-function escCommand(): readonly string[] {
-  return IS_EXECUTABLE ? [process.execPath] : [process.execPath, join(import.meta.dir, "esc.ts")];
 }
 
 function save(path: string, values: readonly FigureValue[]): void {

@@ -39,6 +39,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: () => import("./stress.ts"),
   },
   bench: { summary: "measure how fast this machine is", load: () => import("./bench.ts") },
+  doctor: {
+    summary: "check machine and configuration, with advice",
+    load: () => import("./doctor.ts"),
+  },
   topics: { summary: "list the topics a server has seen", load: () => import("./topics.ts") },
   feeds: { summary: "simulate trading venues", load: () => import("./feeds.ts") },
   replay: { summary: "replay recordings of venues, or the log", load: () => import("./replay.ts") },
