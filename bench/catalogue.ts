@@ -10,9 +10,24 @@ import { latency } from "./latency.ts";
 import { log } from "./log.ts";
 import { mpsc } from "./mpsc.ts";
 import { pool } from "./pool.ts";
+import { processing } from "./processing.ts";
 import { spsc } from "./spsc.ts";
 import { steady } from "./steady.ts";
 
 export const BENCHMARKS: ReadonlyMap<string, Benchmark> = new Map(
-  Object.entries({ spsc, mpsc, pool, dedup, crc, decode, dispatch, log, deliver, e2e, latency, steady }),
+  Object.entries({
+    spsc,
+    mpsc,
+    pool,
+    dedup,
+    crc,
+    decode,
+    dispatch,
+    log,
+    processing,
+    deliver,
+    e2e,
+    latency,
+    steady,
+  }),
 );

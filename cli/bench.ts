@@ -30,6 +30,7 @@ const NAMES = [
   "decode",
   "dispatch",
   "log",
+  "processing",
   "deliver",
   "e2e",
   "latency",

@@ -7,7 +7,6 @@
  */
 import { encodeFrame, eventProblem, type OutgoingEvent } from "../event/encode.ts";
 import { type DropReason, PRIORITY_MEDIUM } from "../event/frame.ts";
-import { compilePatterns } from "../event/topic.ts";
 import { AlertDesk, type AlertHost, type AlertsSpec } from "./alerts/desk.ts";
 import { alertRow, windowRow } from "./effects.ts";
 import type { StoredAlert, WindowResult } from "../store/store.ts";
@@ -21,6 +20,7 @@ import { EventRecord } from "./rules/event-facts.ts";
 import { type EventFacts, plain } from "./rules/expression.ts";
 import { type Firing, Rule, type RuleEffects } from "./rules/rule.ts";
 import type { RuleSpec } from "./rules/spec.ts";
+import { TopicIndex } from "./topic-index.ts";
 import { TopicPlans } from "./topic-plans.ts";
 import { WindowFeed } from "./windows/feed.ts";
 import type { PaneResult } from "./windows/operator.ts";
@@ -81,6 +81,8 @@ export class Processor {
   readonly #spec: ProcessorSpec;
   readonly #host: ProcessorHost;
   #plans: TopicPlans<Plan>;
+  readonly #ruleIndex: TopicIndex<Rule>;
+  readonly #windowIndex: TopicIndex<WindowFeed>;
   readonly #effects: RuleEffects;
   /** Those of the configuration, and those that came later. */
   #handlers: ReadonlyMap<string, HandlerSpec> = new Map();
@@ -107,6 +109,8 @@ export class Processor {
         (event, { name, lateTopic }) => this.#late(event, name, lateTopic),
       )
     );
+    this.#ruleIndex = new TopicIndex(this.rules, ({ spec }) => spec.topics);
+    this.#windowIndex = new TopicIndex(this.windows, ({ spec }) => spec.topics);
     this.#plans = this.#useHandlers(spec.handlers);
     this.#delegator = {
       conclude: (handler, event, outcome) => this.conclude(handler, event, outcome),
@@ -319,10 +323,9 @@ export class Processor {
   }
 
   #plan(topic: string): Plan {
-    const matches = (patterns: readonly string[]) => compilePatterns(patterns).firstMatchOf(topic) >= 0;
-    const rules = this.rules.filter(({ spec }) => matches(spec.topics));
+    const rules = this.#ruleIndex.find(topic);
     // A window over everything does not take in what it has told.
-    const windows = this.windows.filter(({ spec }) => spec.topic !== topic && matches(spec.topics));
+    const windows = this.#windowIndex.find(topic).filter(({ spec }) => spec.topic !== topic);
     const handler = handlerFor(topic, [...this.#handlers.values()]);
     const builtin = handler !== undefined && isBuiltin(handler.use)
       ? BUILTIN_HANDLERS[handler.use]
