@@ -8,11 +8,12 @@ import type { LazyGrpc } from "../src/api/grpc/lazy.ts";
 import type { GrpcServer } from "../src/api/grpc/server.ts";
 import type { HttpServer } from "../src/api/server.ts";
 import type { Config } from "../src/config/config.ts";
-import type { LoadedConfig } from "../src/config/load.ts";
+import { loadAside } from "../src/config/load-aside.ts";
+import type { ServedConfig } from "../src/config/load-served.ts";
 import type { Engine } from "../src/engine.ts";
 import { tlsOptions } from "../src/engine-options.ts";
-import { EscError } from "../src/errors.ts";
 import { Logger } from "../src/logging/logger.ts";
+import { releaseCode, shrinkHeap } from "../src/system/resident.ts";
 import { ServiceNotifier, watchdogIntervalMs } from "../src/system/notify.ts";
 import type { CommandContext } from "./command.ts";
 import { VERSION } from "./version.ts";
@@ -20,6 +21,8 @@ import { VERSION } from "./version.ts";
 const STDERR = 2;
 /** Between two looks at the space on the disk. */
 const SPACE_LOOK_MS = 1_000;
+/** After the start: whoever waits for it comes first. */
+const SETTLED_MS = 1_000;
 type GrpcListener = GrpcServer | LazyGrpc;
 
 /** Silence after a message that repeats. */
@@ -44,8 +47,16 @@ export function register(program: Command, context: CommandContext): void {
 /** Runs until it is told to stop. @returns The exit status. */
 async function serve(path: string | undefined, context: CommandContext): Promise<number> {
   const notifier = new ServiceNotifier(context.env["NOTIFY_SOCKET"]);
-  const loaded = await load(path, context);
+  // The parts of the server are loaded while another thread reads the configuration.
+  const [loaded, { Engine }, { viewEngine }, { HttpServer: Server }] = await Promise.all([
+    loadAside({ path, environment: { ...context.env } }),
+    import("../src/engine.ts"),
+    import("../src/api/engine-adapter.ts"),
+    import("../src/api/server.ts"),
+  ]);
   const { config } = loaded;
+  // Now, before other threads take over the memory of the one that has ended: it could not be given back then.
+  Bun.gc(true);
   const logger = new Logger({
     level: config.logging.level,
     format: config.logging.format,
@@ -53,17 +64,13 @@ async function serve(path: string | undefined, context: CommandContext): Promise
     nowMs: Date.now,
     repeatMs: REPEAT_MS,
   });
-  await logNotices(loaded, logger);
+  for (const notice of loaded.notices) logger.info(notice);
 
-  const { Engine } = await import("../src/engine.ts");
-  const { viewEngine } = await import("../src/api/engine-adapter.ts");
-  const { HttpServer: Server } = await import("../src/api/server.ts");
   const engine = await Engine.start(config, { version: VERSION, logger });
   const stopping = Promise.withResolvers<void>();
-  const { printableConfig } = await import("../src/config/print.ts");
   const reloader = new Reloader(path, context, engine, loaded, logger);
   const view = viewEngine(engine, {
-    effectiveConfig: () => printableConfig(reloader.running),
+    effectiveConfig: () => reloader.running.printable,
     drain: () => stopping.resolve(),
     reload: () => reloader.reload(),
     warn: (message) => logger.limited(message, "warn", message),
@@ -93,6 +100,7 @@ async function serve(path: string | undefined, context: CommandContext): Promise
   announce(engine, { http: http.address, grpc: grpc?.address }, logger);
   notifier.ready();
   const space = await watchSpace(engine, logger);
+  setTimeout(() => void giveBack(), SETTLED_MS).unref();
   const watchdogMs = watchdogIntervalMs(context.env, process.pid);
   const watchdog = watchdogMs === undefined ? undefined : setInterval(() => notifier.watchdog(), watchdogMs);
 
@@ -112,6 +120,12 @@ async function serve(path: string | undefined, context: CommandContext): Promise
       shutdown_timeout_ms: config.shutdownTimeoutMs,
     });}
   return complete ? 0 : 1;
+}
+
+/** Gives back what only the start needed. */
+async function giveBack(): Promise<void> {
+  await shrinkHeap();
+  releaseCode();
 }
 
 /** Watches the space: what is free on the disk, and the size of all logs together where it is limited. */
@@ -185,24 +199,6 @@ async function listenGrpc(http: HttpServer, engine: Engine): Promise<GrpcListene
   }
 }
 
-async function load(path: string | undefined, context: CommandContext): Promise<LoadedConfig> {
-  const { loadConfig, loadConfigFile } = await import("../src/config/load.ts");
-  if (path !== undefined) return loadConfigFile(path, context.env);
-  return loadConfig("", {
-    file: "defaults",
-    environment: context.env,
-    readText: (named) => {
-      throw new EscError("CONFIG_INVALID", `Nothing names ${named}`);
-    },
-  });
-}
-
-async function logNotices(loaded: LoadedConfig, logger: Logger): Promise<void> {
-  if (loaded.notices.length === 0) return;
-  const { formatProblem } = await import("../src/config/problems.ts");
-  for (const notice of loaded.notices) logger.info(formatProblem(notice));
-}
-
 /** One line that says where everything is: for people, and for programs that start esc on any free port. */
 function announce(
   engine: Engine,
@@ -230,13 +226,13 @@ class Reloader {
   /** Set once it listens. */
   http: HttpServer | undefined;
   grpc: GrpcListener | undefined;
-  #running: LoadedConfig;
+  #running: ServedConfig;
 
   constructor(
     path: string | undefined,
     context: CommandContext,
     engine: Engine,
-    running: LoadedConfig,
+    running: ServedConfig,
     logger: Logger,
   ) {
     this.#path = path;
@@ -246,13 +242,13 @@ class Reloader {
     this.#logger = logger;
   }
 
-  get running(): LoadedConfig {
+  get running(): ServedConfig {
     return this.#running;
   }
 
   async reload(): Promise<ReloadResult> {
-    const wanted = await load(this.#path, this.#context);
     const { planReload } = await import("../src/config/plan.ts");
+    const wanted = await loadAside({ path: this.#path, environment: { ...this.#context.env } });
     const plan = planReload(this.#running.config, wanted.config);
     const applied = plan.live.map((change) => change.key);
     const needsRestart = plan.restart.map((change) => change.key);

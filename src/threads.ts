@@ -16,6 +16,7 @@ export const WORKER_ENTRIES = [
   "src/process/worker.ts",
   "src/store/worker.ts",
   "src/store/query-worker.ts",
+  "src/config/load-thread.ts",
   "src/engine-processor-worker.ts",
   "bench/ring-thread.ts",
   "bench/hop-thread.ts",

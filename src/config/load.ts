@@ -11,6 +11,7 @@ import { EscError } from "../errors.ts";
 import { buildConfig } from "./build.ts";
 import type { Config } from "./config.ts";
 import { feedAdvice } from "./feed-advice.ts";
+import { freeze } from "./freeze.ts";
 import { unusedKeys } from "./notices.ts";
 import { ConfigError, formatPath, type KeyPath, type PathProblem, type Problem } from "./problems.ts";
 import { configSchema } from "./schema.ts";
@@ -158,13 +159,4 @@ function isAbove(one: KeyPath, other: KeyPath): boolean {
 
 function inOrder(problems: readonly Problem[]): Problem[] {
   return [...problems].sort((a, b) => a.line - b.line || a.column - b.column);
-}
-
-/** Freezes a value and all within it. */
-function freeze<T>(value: T): T {
-  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value);
-    for (const inner of Object.values(value)) freeze(inner);
-  }
-  return value;
 }

@@ -19,6 +19,7 @@ import { Doorbell } from "../queue/doorbell.ts";
 import { idle } from "../queue/wait.ts";
 import { pinThread } from "../system/affinity.ts";
 import { nowUs } from "../system/clock.ts";
+import { shrinkHeap } from "../system/resident.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import type { DispatchWorkerOptions, RoutesMessage } from "./options.ts";
 
@@ -82,6 +83,9 @@ function step(messageCount: number): boolean {
 }
 
 async function run(): Promise<void> {
+  // Said before: whoever starts this thread need not wait for its garbage.
+  control.state = STATE_RUNNING;
+  await shrinkHeap();
   let messageCount = control.messageCount;
   while (step(messageCount)) {
     if (control.messageCount === messageCount) continue;

@@ -24,6 +24,7 @@ import { Doorbell } from "../queue/doorbell.ts";
 import type { RingMemory } from "../queue/ring.ts";
 import { pinThread } from "../system/affinity.ts";
 import { nowUs } from "../system/clock.ts";
+import { shrinkHeap } from "../system/resident.ts";
 import { Doorkeeper } from "./doorkeeper.ts";
 import type { IdentifiedMessage, IdentifyMessage } from "./doorkeeper.ts";
 import { FileSource } from "./file.ts";
@@ -154,6 +155,7 @@ class IngestThread {
   async run(): Promise<void> {
     await this.#listen();
     this.#control.state = STATE_RUNNING;
+    await shrinkHeap();
     while (!this.#ended) {
       this.#control.beat();
       if (this.#turn()) {

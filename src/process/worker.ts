@@ -22,6 +22,7 @@ import { VerdictSender } from "../queue/verdicts.ts";
 import { idle } from "../queue/wait.ts";
 import { pinThread } from "../system/affinity.ts";
 import { monotonicNs, nowUs } from "../system/clock.ts";
+import { shrinkHeap } from "../system/resident.ts";
 import { Lane } from "./lane.ts";
 import type { LaneShardOptions, LaneWorkerOptions } from "./options.ts";
 
@@ -100,6 +101,9 @@ function step(messageCount: number): boolean {
 }
 
 async function run(): Promise<void> {
+  // Said before: whoever starts this thread need not wait for its garbage.
+  control.state = STATE_RUNNING;
+  await shrinkHeap();
   let messageCount = control.messageCount;
   while (step(messageCount)) {
     if (control.messageCount === messageCount) continue;
