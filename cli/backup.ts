@@ -10,14 +10,15 @@ export function register(program: Command, context: CommandContext): void {
   const backup = program.command("backup")
     .summary("copy the data directory while the server works")
     .description(
-      "Copy a data directory into a new folder, with a manifest of hashes. The server goes on meanwhile, and is " +
-        "not asked: of each log the copy has everything from its oldest event up to some event that is durable.",
+      "Copy a data directory into a new folder or one tar file, with a manifest of hashes. The server goes on " +
+        "meanwhile, and is not asked: of each log the copy has everything from its oldest event up to some event " +
+        "that is durable.",
     )
-    .argument("<target>", "folder to make; must not exist, or be empty")
+    .argument("<target>", "folder to make; with a name that ends in .tar, one file")
     .option("--data <dir>", "data directory", "./data")
     .addHelpText(
       "after",
-      "\nExamples:\n  $ esc backup /backup/monday --data /var/lib/esc\n  $ esc backup verify /backup/monday",
+      "\nExamples:\n  $ esc backup /backup/monday.tar --data /var/lib/esc\n  $ esc backup verify /backup/monday.tar",
     )
     .action(async (target: string, options: { data: string }) => {
       const { createBackup } = await import("./backup/create.ts");
@@ -28,7 +29,7 @@ export function register(program: Command, context: CommandContext): void {
     });
   backup.command("verify")
     .description("Read a backup and check every file and every event. Exit status 1 if anything is wrong.")
-    .argument("<backup>", "folder that 'esc backup' made")
+    .argument("<backup>", "folder or .tar file that 'esc backup' made")
     .action(async (folder: string) => {
       const { checkBackup } = await import("./backup/check.ts");
       const { output } = context;

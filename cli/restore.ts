@@ -11,9 +11,9 @@ export function register(program: Command, context: CommandContext): void {
       "Copy a backup into a data directory that is empty or does not exist, and check all of it. When anything is " +
         "not as it was backed up, nothing is left there.",
     )
-    .argument("<backup>", "folder that 'esc backup' made")
+    .argument("<backup>", "folder or .tar file that 'esc backup' made")
     .option("--data <dir>", "data directory to make", "./data")
-    .addHelpText("after", "\nExamples:\n  $ esc restore /backup/monday --data /var/lib/esc")
+    .addHelpText("after", "\nExamples:\n  $ esc restore /backup/monday.tar --data /var/lib/esc")
     .action(async (backup: string, options: { data: string }) => {
       const { restoreBackup } = await import("./backup/check.ts");
       const { output } = context;

@@ -1,12 +1,24 @@
 /** Checks a backup, and puts it back. */
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { EscError } from "../../src/errors.ts";
 import { describeDamage } from "../../src/log/damage.ts";
+import { fileErrorCode, type Files } from "../../src/log/files.ts";
 import { nodeFiles } from "../../src/log/node-files.ts";
 import { verifySegments } from "../../src/log/verify.ts";
 import { syncDirectory } from "../../src/system/directory-sync.ts";
-import { copyHashed, DATA_NAME, type Manifest, readManifest } from "./manifest.ts";
+import { copyBytes } from "./copy-bytes.ts";
+import type { Manifest } from "./manifest.ts";
+import { type BackupSource, openSource } from "./source.ts";
 
 export interface Checked {
   readonly manifest: Manifest;
@@ -18,15 +30,20 @@ export interface Checked {
 
 /** Reads the whole backup: every file against its hash, every log against its offsets. */
 export function checkBackup(backup: string, onFile: (path: string) => void = () => {}): Checked {
-  const manifest = readManifest(backup);
-  const problems: string[] = [];
-  for (const file of manifest.files) {
-    onFile(file.path);
-    const problem = mismatch(file, join(backup, DATA_NAME, file.path), undefined);
-    if (problem !== undefined) problems.push(problem);
+  const source = openSource(backup);
+  try {
+    const { manifest, files, root } = source;
+    const problems: string[] = [];
+    for (const file of manifest.files) {
+      onFile(file.path);
+      const problem = mismatch(source, file, () => {});
+      if (problem !== undefined) problems.push(problem);
+    }
+    const logs = checkLogs(manifest, files, root);
+    return { manifest, problems: [...problems, ...logs.problems], damages: logs.damages };
+  } finally {
+    source.close();
   }
-  const logs = checkLogs(manifest, join(backup, DATA_NAME));
-  return { manifest, problems: [...problems, ...logs.problems], damages: logs.damages };
 }
 
 /**
@@ -39,12 +56,13 @@ export function restoreBackup(
   data: string,
   onFile: (path: string) => void = () => {},
 ): Checked {
-  const manifest = readManifest(backup);
   const wasThere = existsSync(data);
   if (wasThere && readdirSync(data).length > 0) {
     throw new EscError("USAGE", `'${data}' is not empty`, { hint: "Restore into a new data directory" });
   }
+  const source = openSource(backup);
   try {
+    const { manifest } = source;
     const folders = new Set<string>();
     for (const file of manifest.files) {
       onFile(file.path);
@@ -53,11 +71,11 @@ export function restoreBackup(
       for (let folder = dirname(target); folder.length >= data.length; folder = dirname(folder)) {
         folders.add(folder);
       }
-      const problem = mismatch(file, join(backup, DATA_NAME, file.path), target);
+      const problem = restoreFile(source, file, target);
       if (problem !== undefined) throw new EscError("VERIFY_FAILED", `Cannot restore: ${problem}`);
     }
     for (const folder of folders) syncDirectory(folder);
-    const { problems, damages } = checkLogs(manifest, data);
+    const { problems, damages } = checkLogs(manifest, nodeFiles, data);
     if (problems.length > 0) throw new EscError("VERIFY_FAILED", `Cannot restore: ${problems.join("; ")}`);
     return { manifest, problems, damages };
   } catch (error) {
@@ -66,25 +84,61 @@ export function restoreBackup(
     }
     if (!wasThere) rmSync(data, { recursive: true, force: true });
     throw error;
+  } finally {
+    source.close();
   }
 }
 
-function mismatch(
+/** Copies one file and makes it durable. @returns What is wrong with it. */
+function restoreFile(
+  source: BackupSource,
   file: Manifest["files"][number],
-  source: string,
-  target: string | undefined,
+  target: string,
 ): string | undefined {
-  if (!existsSync(source)) return `'${file.path}' is missing`;
-  const { bytes, sha256 } = copyHashed(source, target);
-  if (bytes !== file.bytes) return `'${file.path}' has ${bytes} bytes in place of ${file.bytes}`;
-  return sha256 === file.sha256 ? undefined : `'${file.path}' is not what was backed up`;
+  const to = openSync(target, "wx", 0o600);
+  try {
+    const problem = mismatch(source, file, (bytes) => {
+      for (let done = 0; done < bytes.length;) done += writeSync(to, bytes, done, bytes.length - done);
+    });
+    fsyncSync(to);
+    return problem;
+  } finally {
+    closeSync(to);
+  }
 }
 
-function checkLogs(manifest: Manifest, data: string): { problems: string[]; damages: string[] } {
+/** Reads one file, handing its bytes on. @returns What is wrong with it, `undefined` when it is as it was. */
+function mismatch(
+  { files, root }: BackupSource,
+  file: Manifest["files"][number],
+  write: (bytes: Uint8Array) => void,
+): string | undefined {
+  let handle: number;
+  try {
+    handle = files.openRead(join(root, file.path));
+  } catch (error) {
+    if (fileErrorCode(error) !== "ENOENT") throw error;
+    return `'${file.path}' is missing`;
+  }
+  try {
+    const bytes = files.size(handle);
+    if (bytes !== file.bytes) return `'${file.path}' has ${bytes} bytes in place of ${file.bytes}`;
+    const { sha256 } = copyBytes({ files, handle, bytes }, write);
+    return sha256 === file.sha256 ? undefined : `'${file.path}' is not what was backed up`;
+  } finally {
+    files.close(handle);
+  }
+}
+
+function checkLogs(
+  manifest: Manifest,
+  files: Files,
+  data: string,
+): { problems: string[]; damages: string[] } {
   const problems: string[] = [];
   const damages: string[] = [];
   for (const { lane, shard, first_offset, next_offset } of manifest.shards) {
-    const segments = [...verifySegments(nodeFiles, join(data, "log", lane, String(shard)))];
+    const segments = [...verifySegments(files, join(data, "log", lane, String(shard)))];
     const first = segments[0]?.baseOffset ?? 0;
     const next = segments.at(-1)?.endOffset ?? 0;
     if (first !== first_offset || next !== next_offset) {

@@ -6,26 +6,20 @@
  * finished segments whole, of the last one its whole batches, synced where they lie before they count.
  */
 import { Database } from "bun:sqlite";
-import { closeSync, mkdirSync, openSync, readdirSync, readSync, rmSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { closeSync, openSync, readdirSync, readSync, rmSync } from "node:fs";
+import { join, relative } from "node:path";
 import { EscError } from "../../src/errors.ts";
-import { replaceFile } from "../../src/deliver/replace-file.ts";
 import { fileErrorCode } from "../../src/log/files.ts";
 import { nodeFiles } from "../../src/log/node-files.ts";
 import { findPrefix } from "../../src/log/prefix.ts";
 import { listSegments, segmentPath } from "../../src/log/segments.ts";
-import { syncDirectory } from "../../src/system/directory-sync.ts";
-import {
-  type BackedUpFile,
-  copyHashed,
-  DATA_NAME,
-  type Manifest,
-  MANIFEST_NAME,
-  newManifest,
-} from "./manifest.ts";
+import { type BackedUpFile, type Manifest, newManifest } from "./manifest.ts";
+import { type BackupTarget, openTarget } from "./target.ts";
 
 /** Hints that are made anew from the logs, what is being written, and what belongs to a running process. */
 const LEFT_OUT = /^lock$|\.(?:log|idx|ids|new|log\.torn-.*)$|\.db-(?:wal|shm|journal)$/;
+/** Times that a log is listed anew because its last segment was gone. */
+const ATTEMPTS = 5;
 const SQLITE_MAGIC = "SQLite format 3\0";
 
 /** Where a shard's log lies, relative to the data directory. */
@@ -36,7 +30,7 @@ interface ShardFolder {
 }
 
 /**
- * @param data Data directory. @param target A folder that does not exist or is empty.
+ * @param data Data directory. @param target A folder that does not exist or is empty, or a `.tar` file to make.
  * @param onFile Told of each file when it is copied.
  * @throws {EscError} NOT_FOUND, USAGE; file errors are passed on, and the unfinished backup is removed.
  */
@@ -51,19 +45,19 @@ export function createBackup(
       hint: "Name the data directory with --data (data.dir of the configuration)",
     });
   }
-  mkdirSync(target, { recursive: true });
-  if (readdirSync(target).length > 0) throw new EscError("USAGE", `'${target}' is not empty`);
+  const to = openTarget(target);
   try {
-    const copier = new Copier(data, join(target, DATA_NAME), options.onFile);
+    const copier = new Copier(data, to, {
+      scratch: `${target}.scratch`,
+      onFile: options.onFile ?? (() => {}),
+    });
     copier.copyPointers(data);
     const shards = folders.flatMap((folder) => copier.copyLog(folder));
-    copier.syncFolders();
     const manifest = newManifest(options.esc, shards, copier.files);
-    replaceFile(join(target, MANIFEST_NAME), `${JSON.stringify(manifest, undefined, 2)}\n`);
-    syncDirectory(target);
+    to.finish(`${JSON.stringify(manifest, undefined, 2)}\n`);
     return manifest;
   } catch (error) {
-    rmSync(target, { recursive: true, force: true });
+    to.abort();
     throw error;
   }
 }
@@ -71,13 +65,19 @@ export function createBackup(
 class Copier {
   readonly files: BackedUpFile[] = [];
   readonly #data: string;
-  readonly #target: string;
+  readonly #target: BackupTarget;
+  readonly #scratch: string;
   readonly #onFile: (path: string) => void;
-  readonly #folders = new Set<string>();
 
-  constructor(data: string, target: string, onFile: (path: string) => void = () => {}) {
+  /** @param scratch A path beside the target that may be used meanwhile. */
+  constructor(
+    data: string,
+    target: BackupTarget,
+    { scratch, onFile }: { scratch: string; onFile: (path: string) => void },
+  ) {
     this.#data = data;
     this.#target = target;
+    this.#scratch = scratch;
     this.#onFile = onFile;
   }
 
@@ -90,8 +90,19 @@ class Copier {
     }
   }
 
-  /** Newest first: retention takes from the other end, and what it took leaves no hole behind it. */
+  /** The last segment goes only where retention takes the whole log; then there is a new one. */
   copyLog(folder: ShardFolder): Manifest["shards"] {
+    for (let attempt = 1;; attempt++) {
+      try {
+        return this.#copyLogOnce(folder);
+      } catch (error) {
+        if (fileErrorCode(error) !== "ENOENT" || attempt === ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  /** Newest first: retention takes from the other end, and what it took leaves no hole behind it. */
+  #copyLogOnce(folder: ShardFolder): Manifest["shards"] {
     const directory = join(this.#data, folder.path);
     const bases = listSegments(nodeFiles, directory);
     const last = bases.at(-1);
@@ -106,10 +117,6 @@ class Copier {
     return [{ lane: folder.lane, shard: folder.shard, first_offset: first, next_offset: nextOffset }];
   }
 
-  syncFolders(): void {
-    for (const folder of this.#folders) syncDirectory(folder);
-  }
-
   /** @returns `false` if it was removed meanwhile. */
   #copyIfThere(path: string): boolean {
     try {
@@ -122,37 +129,40 @@ class Copier {
     }
   }
 
-  #copy(path: string, options: { bytesMax?: number; syncsSource?: boolean } = {}): void {
-    const to = this.#place(path);
-    this.#note(path, copyHashed(path, to, options));
+  /** @param name Of the file in the data directory, where that is not where it is read. */
+  #copy(
+    path: string,
+    options: { name?: string; bytesMax?: number; syncsSource?: boolean } = {},
+  ): void {
+    const { bytesMax = Infinity, syncsSource = false } = options;
+    const name = options.name ?? relative(this.#data, path);
+    const handle = nodeFiles.openRead(path);
+    try {
+      // What is read is made durable where it lies, before it counts as backed up.
+      if (syncsSource) nodeFiles.sync(handle);
+      const bytes = Math.min(nodeFiles.size(handle), bytesMax);
+      const copied = this.#target.add(name, { files: nodeFiles, handle, bytes });
+      this.files.push({ path: name, ...copied });
+    } finally {
+      nodeFiles.close(handle);
+    }
+    this.#onFile(name);
   }
 
   /** A copy as of one transaction, whoever writes to it. */
   #copyDatabase(path: string): void {
-    const to = this.#place(path);
-    const database = new Database(path, { readonly: true });
+    rmSync(this.#scratch, { force: true });
     try {
-      database.run("VACUUM INTO ?", [to]);
+      const database = new Database(path, { readonly: true });
+      try {
+        database.run("VACUUM INTO ?", [this.#scratch]);
+      } finally {
+        database.close();
+      }
+      this.#copy(this.#scratch, { name: relative(this.#data, path) });
     } finally {
-      database.close();
+      rmSync(this.#scratch, { force: true });
     }
-    this.#note(path, copyHashed(to, undefined, { syncsSource: true }));
-  }
-
-  #note(path: string, copied: { bytes: number; sha256: string }): void {
-    const name = relative(this.#data, path);
-    this.files.push({ path: name, ...copied });
-    this.#onFile(name);
-  }
-
-  #place(path: string): string {
-    const to = join(this.#target, relative(this.#data, path));
-    mkdirSync(dirname(to), { recursive: true });
-    // The new folder's own name lies in the one above.
-    for (let folder = dirname(to); folder.length >= this.#target.length; folder = dirname(folder)) {
-      this.#folders.add(folder);
-    }
-    return to;
   }
 }
 

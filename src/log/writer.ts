@@ -92,6 +92,11 @@ export class LogWriter {
     return this.#ledger.firstOffset ?? this.#segment?.baseOffset ?? this.#next;
   }
 
+  /** Offset at which the segment being written begins; -1 when there is none. */
+  get segmentOffset(): number {
+    return this.#segment?.baseOffset ?? -1;
+  }
+
   /** Bytes of all segments; room reserved and not yet used is left out. */
   get bytes(): number {
     return this.#ledger.bytes + (this.#segment?.position ?? 0);

@@ -34,7 +34,7 @@ import { Sift } from "./sift.ts";
 
 /** Between two attempts to write a failed log. */
 const RETRY_US = 1_000_000;
-/** Between two looks at what retention may remove. */
+/** Between two looks at what retention may remove, when no segment is begun meanwhile. */
 const RETAIN_US = 10_000_000;
 
 /** What a lane needs from its thread. */
@@ -69,6 +69,8 @@ export class Lane {
   #unsyncedSinceUs = -1;
   #retryAtUs = 0;
   #retainAtUs = 0;
+  /** The segment that was being written when retention was last looked at. */
+  #retainedSegment = -1;
   /** What main last said is not needed any more, as far as it was acted upon. */
   #dispensableOffset = 0;
 
@@ -356,12 +358,13 @@ export class Lane {
     const { durability, syncIntervalMs } = this.#options;
     const isDue = this.#unsyncedSinceUs >= 0 && nowUs - this.#unsyncedSinceUs >= syncIntervalMs * 1000;
     if (durability === "interval" && isDue && !this.hasFailed) this.#sync();
-    if (nowUs >= this.#retainAtUs || this.#board.dispensableOffset > this.#dispensableOffset) {
-      this.#retain(nowUs);
-    }
+    const isDueToRetain = nowUs >= this.#retainAtUs || this.#log.segmentOffset !== this.#retainedSegment ||
+      this.#board.dispensableOffset > this.#dispensableOffset;
+    if (isDueToRetain) this.#retain(nowUs);
   }
 
   #retain(nowUs: number): void {
+    const looksForMissing = nowUs >= this.#retainAtUs;
     this.#retainAtUs = nowUs + RETAIN_US;
     this.#dispensableOffset = this.#board.dispensableOffset;
     const { maxAgeMs, maxBytes } = this.#options.retention;
@@ -373,7 +376,8 @@ export class Lane {
       if (!(error instanceof EscError) || error.code !== "LOG_UNAVAILABLE") throw error;
       this.#host.onFailure(error);
     }
-    this.#log.lookForMissing();
+    this.#retainedSegment = this.#log.segmentOffset;
+    if (looksForMissing) this.#log.lookForMissing();
     this.#board.publish(this.#log);
   }
 
