@@ -43,6 +43,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "check machine and configuration, with advice",
     load: () => import("./doctor.ts"),
   },
+  handlers: { summary: "write, check and try handlers of your own", load: () => import("./handlers.ts") },
   topics: { summary: "list the topics a server has seen", load: () => import("./topics.ts") },
   feeds: { summary: "simulate trading venues", load: () => import("./feeds.ts") },
   replay: { summary: "replay recordings of venues, or the log", load: () => import("./replay.ts") },

@@ -197,7 +197,8 @@ export function createEngineMemory(config: Config, layout: DataLayout): EngineMe
 
 /** Whether anything is to happen to events behind the log. */
 function isProcessing({ processing }: Config): boolean {
-  return processing.rules.length + processing.windows.length + processing.handlers.length > 0;
+  return processing.rules.length + processing.windows.length + processing.handlers.length > 0 ||
+    processing.handlersFolder !== null;
 }
 
 function createSink(laneThreadCount: number, shardCount: number): SinkMemory {

@@ -7,12 +7,17 @@
  * on from the last commit.
  */
 import { parentPort, workerData } from "node:worker_threads";
+import { isBuiltin } from "./engine-handlers.ts";
 import type { ProcessorCommand, ProcessorMessage, ProcessorWorkerOptions } from "./engine-processor.ts";
 import { Source } from "./ingest/source.ts";
 import { describeDamage } from "./log/damage.ts";
 import { nodeFiles } from "./log/node-files.ts";
 import type { LogLevel } from "./logging/logger.ts";
+import type { Occasion } from "./process/alerts/desk.ts";
 import { LetterBox } from "./process/letters.ts";
+import { HandlerDesk } from "./process/handlers/user/desk.ts";
+import { handlerTrouble } from "./process/handlers/user/trouble.ts";
+import type { HandlerSpec } from "./process/handlers/registry.ts";
 import { Processing } from "./process/processing.ts";
 import { Processor } from "./process/processor.ts";
 import { Tally } from "./process/tally.ts";
@@ -54,12 +59,29 @@ const source = new Source({
 });
 
 const letters = new LetterBox(options.letters.ring, options.letters.doorbell, options.letters.counters);
+const troubles: Occasion[] = [];
+let useHandlers: (specs: readonly HandlerSpec[]) => void = () => {};
+let raise: (trouble: Occasion) => void = (trouble) => troubles.push(trouble);
+const handlers = options.handlers === undefined ? undefined : await HandlerDesk.open(options.handlers, {
+  poke: () => doorbell.ring(),
+  report: log,
+  alert: (...given) => raise(handlerTrouble(...given, nowUs())),
+  onHandlers: (specs) => useHandlers(specs),
+});
 const processor = new Processor(options.spec, {
+  ...(handlers === undefined ? {} : { delegation: handlers }),
   tell: (alert) => post({ type: "alert", alert }),
   report: (problem) => log("warn", problem),
   nowUs,
   deadLetter: (event, reason, error, attempts) => letters.add(event, reason, error, attempts, nowUs()),
 });
+if (handlers !== undefined) {
+  const builtins = options.spec.handlers.filter(isBuiltin);
+  useHandlers = (specs) => processor.useHandlers([...builtins, ...specs]);
+  useHandlers(handlers.specs());
+  raise = (trouble) => processor.desk.raise(trouble);
+  for (const trouble of troubles) raise(trouble);
+}
 const connection = source.openConnection("internal", "durable", {
   progress: (done) => processor.outbox.done(done),
   problem: (status, _detail, firstSeq, count) => {
@@ -138,6 +160,7 @@ async function run(): Promise<void> {
   }
   control.subscriptionCount = 0;
   processor.desk.close();
+  handlers?.close();
   processing.close();
   await store.close();
   port?.close();

@@ -1,12 +1,14 @@
 /** Config and shared memory → what the processor's thread is started with. */
 import type { Config } from "./config/config.ts";
 import type { DataLayout } from "./data-directory.ts";
+import { handlerOptions, type HandlersMessage } from "./engine-handlers.ts";
 import type { EngineMemory, ProcessorMemory, SourceMemory } from "./engine-memory.ts";
 import { storeOptions } from "./engine-store.ts";
 import { PRIORITY_CRITICAL } from "./event/frame.ts";
 import type { AlertMessage } from "./process/alerts/alert.ts";
 import type { ProcessingOptions } from "./process/processing.ts";
 import type { ProcessorSpec } from "./process/processor.ts";
+import type { DeskOptions } from "./process/handlers/user/desk.ts";
 import type { ShardInfo } from "./log/shard-state.ts";
 import type { LogMessage } from "./logging/logger.ts";
 import type { TallyNames } from "./process/tally.ts";
@@ -25,6 +27,8 @@ export interface ProcessorWorkerOptions {
   readonly processing: ProcessingOptions;
   readonly spec: ProcessorSpec;
   readonly tally: SharedArrayBuffer;
+  /** Handlers of the user's; absent: there are none. */
+  readonly handlers: DeskOptions | undefined;
   readonly store: StoreOptions;
 }
 
@@ -32,7 +36,7 @@ export interface ProcessorWorkerOptions {
 export type ProcessorCommand = { readonly type: "settle" };
 
 /** Processor → main. */
-export type ProcessorMessage = AlertMessage | LogMessage | { readonly type: "settled" };
+export type ProcessorMessage = AlertMessage | LogMessage | HandlersMessage | { readonly type: "settled" };
 
 /** What the processor's tally counts, in its order. */
 export function tallyNames({ processing }: Config): TallyNames {
@@ -81,6 +85,7 @@ export function processorOptions(
       maxFrameBytes: config.ingestion.maxFrameBytes,
     },
     tally: processor.tally,
+    handlers: handlerOptions(config),
     store: storeOptions(config.store, layout),
   };
 }

@@ -31,6 +31,7 @@ import { feedOptions, MarketDesk } from "./engine-feeds.ts";
 import { sinkOptions } from "./engine-store.ts";
 import { EscError } from "./errors.ts";
 import { AlertBoard } from "./process/alerts/board.ts";
+import type { HandlerFacts } from "./process/handlers/user/desk.ts";
 import { Source } from "./ingest/source.ts";
 import type { IdentifyMessage } from "./ingest/doorkeeper.ts";
 import type { FeedMessage } from "./ingest/feeds/worker.ts";
@@ -94,6 +95,8 @@ export class Engine {
   addresses: BoundAddresses = {};
   /** Datagrams the kernel dropped before esc could read them. */
   udpKernelDrops = 0;
+  /** What is known of the handlers of the user's. */
+  handlers: readonly HandlerFacts[] = [];
   /** Less than `log.low_free` is free on the disk of the data directory. */
   isDiskLow = false;
   #state: PipelineState = "RUNNING";
@@ -403,6 +406,9 @@ export class Engine {
         break;
       case "settled":
         this.#isSettled = true;
+        break;
+      case "handlers":
+        this.handlers = message.handlers;
         break;
       case "alert":
         this.alerts.add(message.alert);

@@ -289,9 +289,17 @@ export interface ProcessingConfig {
   readonly rules: readonly RuleSpec[];
   readonly windows: readonly WindowSpec[];
   readonly handlers: readonly HandlerSpec[];
+  /** Folder whose files are handlers, relative to the working directory; `null`: none. */
+  readonly handlersFolder: HandlersFolder | null;
   /** How what a handler could not do is tried again. */
   readonly retry: RetrySpec;
   readonly alerts: AlertsSpec;
+}
+
+export interface HandlersFolder {
+  readonly path: string;
+  /** What holds for a handler that says nothing else. */
+  readonly defaults: Omit<HandlerSpec, "name" | "use" | "topics">;
 }
 
 /** NUMA nodes for threads; -1: not bound. */

@@ -4,7 +4,7 @@ import type { RuleSpec, StateSpec } from "../process/rules/spec.ts";
 import type { AggregateSpec, ShapeSpec, WindowSpec } from "../process/windows/spec.ts";
 import type { ProcessingConfig } from "./config.ts";
 import type { Document } from "./document.ts";
-import { formatDuration } from "./units.ts";
+import { formatDuration, formatSize } from "./units.ts";
 
 const NONE = "none";
 
@@ -13,6 +13,7 @@ export function processingDocument(processing: ProcessingConfig): Document {
   return {
     processing: {
       checkpoint_interval: formatDuration(processing.checkpointIntervalMs),
+      handlers_dir: processing.handlersFolder?.path ?? NONE,
       start: processing.start,
       retry: {
         max_pause: formatDuration(retry.maxPauseMs),
@@ -23,11 +24,13 @@ export function processingDocument(processing: ProcessingConfig): Document {
     rules: Object.fromEntries(rules.map((rule) => [rule.name, ruleDocument(rule)])),
     windows: Object.fromEntries(windows.map((window) => [window.name, windowDocument(window)])),
     handlers: Object.fromEntries(handlers.map((handler) => [handler.name, {
-      use: handler.use,
+      use: handler.use === "" ? NONE : handler.use,
+      command: handler.command ?? [],
       topics: handler.topics,
       attempts: handler.attemptsMax,
       pause: formatDuration(handler.pauseMs),
       budget: formatDuration(handler.budgetMs),
+      memory: formatSize(handler.memoryBytesMax),
     }])),
     alerts: {
       topic: alerts.topic ?? NONE,

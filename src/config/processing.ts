@@ -7,7 +7,7 @@ import { compileExpression, type ExpressionKind, isProblem } from "../process/ru
 import type { RuleSpec, StateSpec } from "../process/rules/spec.ts";
 import { compileTemplate, isTemplateProblem } from "../process/rules/template.ts";
 import type { AggregateKind, AggregateSpec, ShapeSpec, WindowSpec } from "../process/windows/spec.ts";
-import type { ProcessingConfig } from "./config.ts";
+import type { HandlersFolder, ProcessingConfig } from "./config.ts";
 import { formatPath, type KeyPath, type Report } from "./problems.ts";
 import type { CheckedFile } from "./schema.ts";
 import { severityOf } from "./schema-processing.ts";
@@ -17,6 +17,13 @@ import { didYouMean } from "./suggest.ts";
 const NAMED_MAX = 10_000;
 /** Panes one event may belong to. */
 const HOPS_MAX = 1000;
+/** What the keys of `handlers` are by default: it holds for the files of `handlers_dir`. */
+const FOLDER_DEFAULTS: HandlersFolder["defaults"] = {
+  attemptsMax: 3,
+  pauseMs: 10,
+  budgetMs: 1000,
+  memoryBytesMax: 512 * 1024 * 1024,
+};
 const NAME = /^[A-Za-z0-9_-]{1,63}$/;
 const AGGREGATES: readonly AggregateKind[] = [
   "count",
@@ -34,6 +41,7 @@ const AGGREGATES: readonly AggregateKind[] = [
 const RESULT_FIELDS: readonly string[] = ["window", "key", "start", "end", "revision", "closed", "replaces"];
 
 type RuleInput = CheckedFile["rules"][string];
+type HandlerInput = CheckedFile["handlers"][string];
 type WindowInput = CheckedFile["windows"][string];
 
 /** Everything that is configured to happen behind the log. */
@@ -52,28 +60,10 @@ export function processingConfig(file: CheckedFile, report: Report): ProcessingC
     },
     rules: Object.entries(file.rules).map(([name, rule]) => ruleSpec(name, rule, check)),
     windows: Object.entries(file.windows).map(([name, window]) => windowSpec(name, window, check)),
-    handlers: Object.entries(file.handlers).map(
-      ([name, { use, topics, attempts, pause, budget }]): HandlerSpec => {
-        const path = ["handlers", name];
-        const isFile = /[./]/.test(use);
-        if (!isFile && !BUILTIN_NAMES.some((builtin) => builtin === use)) {
-          check.report(
-            [...path, "use"],
-            `there is no built-in handler "${use}"${
-              didYouMean(use, BUILTIN_NAMES)
-            }; a file has a dot or a slash in its name`,
-          );
-        }
-        return {
-          name,
-          use,
-          topics: check.patterns([...path, "topics"], topics),
-          attemptsMax: attempts,
-          pauseMs: pause,
-          budgetMs: budget,
-        };
-      },
-    ),
+    handlers: Object.entries(file.handlers).map(([name, handler]) => handlerSpec(name, handler, check)),
+    handlersFolder: file.processing.handlers_dir === null
+      ? null
+      : { path: file.processing.handlers_dir, defaults: FOLDER_DEFAULTS },
     alerts: {
       ...(file.alerts.topic === null ? {} : { topic: check.topic(["alerts", "topic"], file.alerts.topic) }),
       webhooks: file.alerts.webhooks.map(({ url, timeout, headers }, index) => {
@@ -87,6 +77,33 @@ export function processingConfig(file: CheckedFile, report: Report): ProcessingC
         return { url, timeoutMs: timeout, headers: Object.entries(headers) };
       }),
     },
+  };
+}
+
+function handlerSpec(name: string, handler: HandlerInput, check: Checks): HandlerSpec {
+  const path = ["handlers", name];
+  const { use, command, topics, attempts, pause, budget, memory } = handler;
+  if ((use === null) === (command.length === 0)) {
+    check.report(path, `${formatPath(path)} needs either use or command`, "key");
+  }
+  // A file has a dot or a slash in its name.
+  if (use !== null && !/[./]/.test(use) && !BUILTIN_NAMES.some((builtin) => builtin === use)) {
+    check.report(
+      [...path, "use"],
+      `there is no built-in handler "${use}"${
+        didYouMean(use, BUILTIN_NAMES)
+      }; a file has a dot or a slash in its name`,
+    );
+  }
+  return {
+    name,
+    use: use ?? "",
+    ...(command.length === 0 ? {} : { command }),
+    topics: check.patterns([...path, "topics"], topics),
+    attemptsMax: attempts,
+    pauseMs: pause,
+    budgetMs: budget,
+    memoryBytesMax: memory,
   };
 }
 

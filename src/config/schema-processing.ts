@@ -13,9 +13,12 @@ import {
   requiredDuration,
   requiredNumber,
   requiredText,
+  size,
   text,
 } from "./leaves.ts";
 import { byShape, list, mapProblem, section } from "./shapes.ts";
+
+const MIB = 1024 * 1024;
 
 const topics = () =>
   byShape("Topics and patterns, one or a list", {
@@ -28,6 +31,9 @@ export const processingSection = section("Processing behind the log", {
     min: 10,
     max: 600_000,
   }),
+  handlers_dir: optionalText(
+    "Folder whose .ts files are handlers, relative to the working directory; files may come, change and go",
+  ),
   start: choice("Where a log begins that was never processed", ["earliest", "latest"], "latest"),
   retry: section("Events that a handler has failed at; attempts and pause are the handler's", {
     max_pause: duration("Longest pause between two attempts", "30s", { min: 1 }),
@@ -139,11 +145,16 @@ export const windowsSection = z.record(z.string(), window, { error: mapProblem }
 });
 
 const handler = section("A handler", {
-  use: requiredText("temperature, pressure, payment, audit, or a file with a handler of your own"),
+  use: optionalText("temperature, pressure, payment, audit, or a file with a handler of your own"),
+  command: list(
+    "In place of use: a program that speaks JSON lines, and its arguments",
+    requiredText("A word"),
+  ).prefault([]),
   topics: topics(),
   attempts: count("Attempts before an event goes to the DLQ", 3, 1, 100),
   pause: duration("Pause after the first failed attempt; it grows with each", "10ms"),
   budget: duration("Time for one event", "1s", { min: 1, max: 600_000 }),
+  memory: size("A process of the handler with more memory is stopped", "512MiB", 64 * MIB, 1024 * 1024 * MIB),
 });
 
 export const handlersSection = z.record(z.string(), handler, { error: mapProblem }).meta({

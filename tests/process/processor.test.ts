@@ -8,7 +8,7 @@ import { type Random, withRandom } from "../support/seed.ts";
 import { ProcessorRig, type Received, ruleOf } from "./processor-rig.ts";
 
 function handlerOf(handler: Partial<HandlerSpec> & Pick<HandlerSpec, "name" | "use">): HandlerSpec {
-  return { topics: [">"], attemptsMax: 1, pauseMs: 1, budgetMs: 1000, ...handler };
+  return { topics: [">"], attemptsMax: 1, pauseMs: 1, budgetMs: 1000, memoryBytesMax: 1 << 29, ...handler };
 }
 
 function windowOf(window: Partial<WindowSpec> & Pick<WindowSpec, "name" | "shape">): WindowSpec {

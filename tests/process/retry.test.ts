@@ -19,6 +19,7 @@ const HANDLER: HandlerSpec = {
   attemptsMax: 3,
   pauseMs: PAUSE_MS,
   budgetMs: 1000,
+  memoryBytesMax: 1 << 29,
 };
 
 function eventOf(offset: number, key: string, topic = "orders.new"): EventRecord {

@@ -5,13 +5,17 @@ export interface HandlerSpec {
   readonly name: string;
   /** Topics and patterns; `>` alone makes it the default. */
   readonly topics: readonly string[];
-  /** A built-in handler, or a file of the user's. */
+  /** A built-in handler, or a file of the user's; "" with a command. */
   readonly use: string;
+  /** A program that speaks JSON lines, with its arguments. */
+  readonly command?: readonly string[];
   readonly attemptsMax: number;
   /** Pause before attempt n + 1: n times this, as far as `processing.retry` allows. */
   readonly pauseMs: number;
   /** Time for one event. */
   readonly budgetMs: number;
+  /** A process of the handler with more resident memory is stopped. */
+  readonly memoryBytesMax: number;
 }
 
 /** The handler for a topic; `undefined` when there is none. */
