@@ -182,7 +182,7 @@ test("HTTP: pull, settle, what is stale, and why the group stands still", async 
   });
   const again = await post("/api/v1/consumers/pulled/settle", { member: "w1", done: places });
   expect(again.body).toEqual({ done: 0, retry: 0, stale: 2 });
-  expect((await post("/api/v1/consumers/pulled/reset?to=earliest", {})).status).toBe(400);
+  expect((await post("/api/v1/consumers/pulled/reset?to=earliest", {})).status).toBe(409);
   const last = (second.body["events"] as Message[]).map(({ lane, shard, offset }) => ({
     lane,
     shard,
