@@ -5,7 +5,6 @@ import process from "node:process";
 import { isDeepStrictEqual } from "node:util";
 import type { EngineView, ReloadResult } from "../src/api/engine-view.ts";
 import type { LazyGrpc } from "../src/api/grpc/lazy.ts";
-import type { GrpcServer } from "../src/api/grpc/server.ts";
 import type { HttpServer } from "../src/api/server.ts";
 import type { Config } from "../src/config/config.ts";
 import { loadAside } from "../src/config/load-aside.ts";
@@ -23,8 +22,6 @@ const STDERR = 2;
 const SPACE_LOOK_MS = 1_000;
 /** After the start: whoever waits for it comes first. */
 const SETTLED_MS = 1_000;
-type GrpcListener = GrpcServer | LazyGrpc;
-
 /** Silence after a message that repeats. */
 const REPEAT_MS = 10_000;
 const EXIT_INTERRUPTED = 130;
@@ -178,20 +175,15 @@ async function listen(
   }
 }
 
-/** Opens the gRPC listener, if it is enabled. With TLS its library is loaded now, else with the first call. */
-async function listenGrpc(http: HttpServer, engine: Engine): Promise<GrpcListener | undefined> {
+/** Opens the gRPC listener, if it is enabled. */
+async function listenGrpc(http: HttpServer, engine: Engine): Promise<LazyGrpc | undefined> {
   const { grpc } = engine.config;
   if (!grpc.enable) return undefined;
   const { host, port } = grpc;
-  const door = http.access;
-  const tls = tlsOptions(engine.config);
   try {
-    if (tls === undefined) {
-      const { LazyGrpc } = await import("../src/api/grpc/lazy.ts");
-      return await LazyGrpc.start(http.context, { host, port, door });
-    }
-    const { GrpcServer } = await import("../src/api/grpc/server.ts");
-    return await GrpcServer.start(http.context, { host, port, door, tls });
+    const { LazyGrpc: Listener } = await import("../src/api/grpc/lazy.ts");
+    const tls = tlsOptions(engine.config);
+    return await Listener.start(http.context, { host, port, visitors: http.access, tls });
   } catch (error) {
     await http.stop();
     engine.close();
@@ -225,7 +217,7 @@ class Reloader {
   readonly #logger: Logger;
   /** Set once it listens. */
   http: HttpServer | undefined;
-  grpc: GrpcListener | undefined;
+  grpc: LazyGrpc | undefined;
   #running: ServedConfig;
 
   constructor(
@@ -267,7 +259,7 @@ class Reloader {
     const tls = tlsOptions(wanted);
     if (tls !== undefined && !isDeepStrictEqual(tls, tlsOptions(this.#running.config))) {
       if (wanted.tls.http) await this.http?.replaceTls(tls);
-      if (this.grpc !== undefined && "replaceTls" in this.grpc) this.grpc.replaceTls(tls);
+      this.grpc?.replaceTls(tls);
     }
     await this.http?.identifyAgain();
   }

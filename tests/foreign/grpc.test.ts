@@ -65,6 +65,11 @@ describe.skipIf(python.missing !== undefined)(`grpcio (${python.missing ?? "inst
     });
   }, 60_000);
 
+  test("a stream that nobody reads holds up no other of its connection", async () => {
+    const answer = await run("grpc_shared.py", server.addresses.grpc ?? "");
+    expect(JSON.parse(answer)).toEqual({ read: 1000, live: true });
+  }, 60_000);
+
   test("20 streams that nobody reads cost bounded memory and hold up nobody", async () => {
     const args = [server.addresses.grpc ?? "", String(server.pid)];
     const { read, grown_mib } = JSON.parse(await run("grpc_stalled.py", ...args));

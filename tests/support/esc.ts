@@ -3,7 +3,7 @@
  *
  * `npm test` has built `dist/esc`. A test run by hand uses what lies there; run `npm run build` first.
  */
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TemporaryFolder } from "./temp.ts";
 
@@ -162,6 +162,19 @@ export class EscServer {
   /** Sends a signal without waiting. */
   signal(signal: NodeJS.Signals): void {
     this.#process.kill(signal);
+  }
+
+  /** Changes the configuration file and reloads it; settles when that is done. */
+  async reconfigure(change: (config: ConfigTree) => ConfigTree): Promise<void> {
+    const path = this.folder.path("config.yaml");
+    writeFileSync(path, JSON.stringify(change(JSON.parse(readFileSync(path, "utf8"))), undefined, 2));
+    const seen = this.log.length;
+    this.signal("SIGHUP");
+    const deadlineMs = Date.now() + START_MS_MAX;
+    while (!this.log.slice(seen).includes('"configuration reloaded"')) {
+      if (Date.now() > deadlineMs) throw new Error(`the configuration was not reloaded:\n${this.log}`);
+      await Bun.sleep(LOOK_MS);
+    }
   }
 
   /** Exit status, once it has ended; 128 + signal number when a signal ended it. */

@@ -1,17 +1,19 @@
 /** Who is calling: the token of a call's metadata or the certificate of its connection, checked once a call. */
-import type { Metadata, ServerUnaryCall } from "@grpc/grpc-js";
+import type { Metadata } from "@grpc/grpc-js";
 import type { Credentials } from "../../auth/authenticator.ts";
 import type { Caller } from "../../auth/caller.ts";
-import { subjectOf } from "../../auth/certificate.ts";
 import type { RateLimit } from "../../auth/rate.ts";
 import { EscError } from "../../errors.ts";
 import type { Access } from "../access.ts";
+import type { AnyCall, Peers } from "./peers.ts";
 
 /** What admits callers; the same for HTTP. */
-export type Door = Pick<Access, "identify" | "watch" | "rateOf">;
+export type Visitors = Pick<Access, "identify" | "watch" | "rateOf">;
 
-/** Any call: of one request, or a stream. */
-export type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, "metadata" | "getAuthContext">;
+export interface Door {
+  readonly visitors: Visitors;
+  readonly peers: Peers;
+}
 
 /** Somebody who calls, and may. */
 export interface Visitor {
@@ -28,18 +30,22 @@ export interface Visitor {
  * @throws {EscError} `UNAUTHORIZED`.
  */
 export async function admit(door: Door, call: AnyCall): Promise<Visitor> {
-  const credentials = credentialsOf(call);
-  const { caller, problem } = await door.identify(credentials);
+  const { visitors } = door;
+  const credentials = credentialsOf(door, call);
+  const { caller, problem } = await visitors.identify(credentials);
   if (caller === undefined) throw new EscError("UNAUTHORIZED", problem);
-  return { caller, rate: door.rateOf(caller), watch: (end) => door.watch({ credentials, caller, end }) };
+  return {
+    caller,
+    rate: visitors.rateOf(caller),
+    watch: (end) => visitors.watch({ credentials, caller, end }),
+  };
 }
 
-function credentialsOf(call: AnyCall): Credentials {
+function credentialsOf({ peers }: Door, call: AnyCall): Credentials {
   const token = tokenOf(call.metadata);
   if (token !== undefined) return { token };
-  // The library gives a certificate only when it is verified.
-  const certificate = call.getAuthContext().sslPeerCertificate;
-  return certificate === undefined ? {} : { subject: subjectOf(certificate.subject) };
+  const subject = peers.subjectOf(call);
+  return subject === undefined ? {} : { subject };
 }
 
 function tokenOf(metadata: Metadata): string | undefined {

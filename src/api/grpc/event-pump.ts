@@ -12,6 +12,7 @@ import type { ApiContext } from "../context.ts";
 import type { Participant } from "../turns.ts";
 import { allowSubscribe } from "./door.ts";
 import { deliveredEvent, type EventFields } from "./event-message.ts";
+import type { Peers } from "./peers.ts";
 import { statusError } from "./status.ts";
 
 const CHUNK = { countMax: 128, bytesMax: 64 * 1024 };
@@ -24,6 +25,12 @@ export interface PumpRequest {
   readonly from: From;
 }
 
+/** Who gets the events. */
+export interface Receiver {
+  readonly caller: Caller;
+  readonly peers: Peers;
+}
+
 type Call =
   | ServerWritableStream<unknown, EventFields>
   | ServerDuplexStream<unknown, EventFields>;
@@ -34,22 +41,29 @@ export class EventPump implements Participant {
   readonly #call: Call;
   readonly #subscription: Subscription;
   readonly #minPriority: number;
+  readonly #peers: Peers;
   /** The call's buffer is full; a `drain` comes. */
   #isFull = false;
   #isClosed = false;
 
   /** Begins to deliver. @throws {EscError} `USAGE`, `FORBIDDEN`. */
-  static open(context: ApiContext, call: Call, caller: Caller, wanted: PumpRequest): EventPump {
+  static open(context: ApiContext, call: Call, wanted: PumpRequest, { caller, peers }: Receiver): EventPump {
     const pattern = wanted.pattern === "" ? ">" : wanted.pattern;
     allowSubscribe(caller, pattern);
     const request: SubscriptionRequest = { id: "grpc", topics: [pattern], from: wanted.from };
     const subscription = openSubscription(request, { tails: context.tails, meters: context.meters });
     if (subscription instanceof BadRequest) throw new EscError("USAGE", subscription.message);
-    return new EventPump(context, call, subscription, wanted.minPriority);
+    return new EventPump(context, call, subscription, { minPriority: wanted.minPriority, peers });
   }
 
-  private constructor(context: ApiContext, call: Call, subscription: Subscription, minPriority: number) {
+  private constructor(
+    context: ApiContext,
+    call: Call,
+    subscription: Subscription,
+    { minPriority, peers }: { readonly minPriority: number; readonly peers: Peers },
+  ) {
     this.#context = context;
+    this.#peers = peers;
     this.#call = call;
     this.#subscription = subscription;
     this.#minPriority = minPriority;
@@ -64,7 +78,7 @@ export class EventPump implements Participant {
   turn(): boolean {
     if (this.#isFull || this.#isClosed) return false;
     try {
-      this.#subscription.next((event) => this.#send(event), CHUNK);
+      if (this.#subscription.next((event) => this.#send(event), CHUNK) > 0) this.#peers.push(this.#call);
     } catch (error) {
       this.#context.engine.warn(`Cannot read the log for a subscriber: ${error}`);
       this.close();

@@ -1,21 +1,26 @@
 /**
- * The gRPC listener of a server that nobody has called yet: a bare socket.
+ * The gRPC listener: a bare socket, with or without TLS, until somebody calls.
  *
  * The gRPC library costs 10 MB and 100 ms, which most servers would pay for nothing. It is loaded with the
  * first connection, and that connection waits for it. Main thread.
  */
 import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
 import { EscError } from "../../errors.ts";
+import type { TlsListenerOptions } from "../../ingest/tcp.ts";
 import type { ApiContext } from "../context.ts";
-import type { Door } from "./door.ts";
+import type { Visitors } from "./door.ts";
+import { Peers } from "./peers.ts";
 import type { GrpcServer } from "./server.ts";
 
 export interface LazyGrpcOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
-  readonly door: Door;
+  /** Who is let in. */
+  readonly visitors: Visitors;
+  readonly tls?: TlsListenerOptions | undefined;
 }
 
 interface Loaded {
@@ -23,20 +28,26 @@ interface Loaded {
   readonly take: (socket: Socket) => void;
 }
 
+/** Time for a TLS handshake. */
+const HANDSHAKE_MS = 10_000;
+
 export class LazyGrpc {
   /** Where it listens: `host:port`. */
   readonly address: string;
   readonly #listener: Server;
+  readonly #secure: TlsServer | undefined;
   readonly #context: ApiContext;
-  readonly #door: Door;
+  readonly #visitors: Visitors;
+  readonly #peers = new Peers();
   #loading: Promise<Loaded> | undefined;
 
   /** Begins to listen. @returns Rejects with an `EscError`: `ADDRESS_IN_USE`, or `USAGE`. */
   static start(context: ApiContext, options: LazyGrpcOptions): Promise<LazyGrpc> {
-    const { host, port } = options;
+    const { host, port, tls } = options;
     const { promise, resolve, reject } = Promise.withResolvers<LazyGrpc>();
+    const secure = tls === undefined ? undefined : listenerWith(tls);
     // Nothing is read before there is somebody to read it.
-    const listener = createServer({ pauseOnConnect: true, noDelay: true });
+    const listener = secure ?? createServer({ pauseOnConnect: true, noDelay: true });
     listener.once("error", (error: NodeJS.ErrnoException) =>
       reject(
         new EscError(
@@ -45,17 +56,33 @@ export class LazyGrpc {
           { cause: error, hint: "Choose another grpc.port, or stop the program that uses it" },
         ),
       ));
-    listener.listen(port, host, () => resolve(new LazyGrpc(listener, context, options)));
+    listener.listen(port, host, () => resolve(new LazyGrpc(listener, secure, context, options)));
     return promise;
   }
 
-  private constructor(listener: Server, context: ApiContext, { host, door }: LazyGrpcOptions) {
+  private constructor(
+    listener: Server,
+    secure: TlsServer | undefined,
+    context: ApiContext,
+    { host, visitors }: LazyGrpcOptions,
+  ) {
     this.#listener = listener;
+    this.#secure = secure;
     this.#context = context;
-    this.#door = door;
+    this.#visitors = visitors;
     const { port } = listener.address() as AddressInfo;
     this.address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
-    listener.on("connection", (socket: Socket) => this.#welcome(socket));
+    listener.on(secure === undefined ? "connection" : "secureConnection", (socket: Socket) => {
+      socket.pause();
+      this.#welcome(socket);
+    });
+    // A client that cannot agree on TLS is its own problem.
+    secure?.on("tlsClientError", (_error, socket) => socket.destroy());
+  }
+
+  /** New connections get another certificate; those that are open go on with theirs. */
+  replaceTls(tls: TlsListenerOptions): void {
+    this.#secure?.setSecureContext(contextOf(tls));
   }
 
   /** Takes no more calls, gives those in hand a moment, then ends all. */
@@ -67,6 +94,7 @@ export class LazyGrpc {
   #welcome(socket: Socket): void {
     // A client that leaves before the library is there is nobody's problem.
     socket.on("error", () => socket.destroy());
+    this.#peers.add(socket);
     this.#loading ??= this.#load();
     this.#loading.then(({ take }) => {
       if (socket.destroyed) return;
@@ -77,7 +105,25 @@ export class LazyGrpc {
 
   async #load(): Promise<Loaded> {
     const { GrpcServer } = await import("./server.ts");
-    const [server, take] = GrpcServer.behind(this.#context, this.#door, this.address);
+    const door = { visitors: this.#visitors, peers: this.#peers };
+    const [server, take] = GrpcServer.behind(this.#context, door);
     return { server, take };
   }
+}
+
+/** Client certificates are asked for as `tls` says; one that is optional and not verified counts for nothing. */
+function listenerWith(tls: TlsListenerOptions): TlsServer {
+  const { clientAuth } = tls;
+  return createTlsServer({
+    ...contextOf(tls),
+    requestCert: clientAuth !== "none",
+    rejectUnauthorized: clientAuth === "require",
+    ALPNProtocols: ["h2"],
+    handshakeTimeout: HANDSHAKE_MS,
+    noDelay: true,
+  });
+}
+
+function contextOf({ cert, key, ca }: TlsListenerOptions) {
+  return { cert, key, minVersion: "TLSv1.2" as const, ...(ca === null ? {} : { ca }) };
 }

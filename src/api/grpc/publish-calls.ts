@@ -8,7 +8,8 @@ import type { AcksName } from "../../event/run.ts";
 import { count } from "../../metrics/counters.ts";
 import { LIMITS, SOURCE_LIMITED } from "../../metrics/layout.ts";
 import type { ApiContext } from "../context.ts";
-import { admit, allowPublish, type AnyCall, type Door } from "./door.ts";
+import { admit, allowPublish, type Door } from "./door.ts";
+import type { AnyCall } from "./peers.ts";
 import { submissionOf } from "./event-message.ts";
 import {
   Acks,
@@ -69,13 +70,13 @@ export function publishCalls(context: ApiContext, door: Door): PublishCalls {
       publish([call.request.event], call.request.acks, call).then(
         (response) => answer(null, response),
         (error: unknown) => answer(statusOfError(error)),
-      );
+      ).finally(() => door.peers.pushAnswer(call));
     },
     PublishBatch: (call, answer) => {
       publish(call.request.events, call.request.acks, call).then(
         (response) => answer(null, response),
         (error: unknown) => answer(statusOfError(error)),
-      );
+      ).finally(() => door.peers.pushAnswer(call));
     },
   };
 }

@@ -20,6 +20,7 @@ import { answerOf, type EventFields, submissionOf } from "./event-message.ts";
 import { EventPump } from "./event-pump.ts";
 import type { Event } from "./eventstream_pb.ts";
 import type { OpenCalls } from "./open-calls.ts";
+import type { Peers } from "./peers.ts";
 import { payloadBytes } from "./publish-calls.ts";
 import { statusError, statusOfError } from "./status.ts";
 
@@ -55,7 +56,10 @@ async function serve(context: ApiContext, door: Door, calls: OpenCalls, call: Ca
   const [pattern] = call.metadata.get("esc-subscribe");
   const pump = pattern === undefined
     ? undefined
-    : EventPump.open(context, call, caller, { pattern: String(pattern), minPriority: 0, from: "latest" });
+    : EventPump.open(context, call, { pattern: String(pattern), minPriority: 0, from: "latest" }, {
+      caller,
+      peers: door.peers,
+    });
   const unwatch = watch((reason) => {
     close();
     call.emit("error", statusError("UNAUTHORIZED", reason));
@@ -67,10 +71,17 @@ async function serve(context: ApiContext, door: Door, calls: OpenCalls, call: Ca
   call.once("cancelled", close);
   call.once("close", close);
   call.sendMetadata(calls.greeting());
-  new Inflow(context, call, { caller, rate, acks: acks.data.acks }).start(() => {
+  new Inflow(context, call, { caller, rate, acks: acks.data.acks, peers: door.peers }).start(() => {
     close();
     call.end();
   });
+}
+
+interface InflowParts {
+  readonly caller: Caller;
+  readonly rate: RateLimit | undefined;
+  readonly acks: AcksName;
+  readonly peers: Peers;
 }
 
 /** Events of one call on their way in. */
@@ -80,6 +91,7 @@ class Inflow {
   readonly #caller: Caller;
   readonly #acks: AcksName;
   readonly #rate: RateLimit | undefined;
+  readonly #peers: Peers;
   #gathered: Event[] = [];
   #gatheredBytes = 0;
   #isBusy = false;
@@ -88,12 +100,13 @@ class Inflow {
   constructor(
     context: ApiContext,
     call: Call,
-    { caller, rate, acks }: { caller: Caller; rate: RateLimit | undefined; acks: AcksName },
+    { caller, rate, acks, peers }: InflowParts,
   ) {
     this.#context = context;
     this.#call = call;
     this.#caller = caller;
     this.#rate = rate;
+    this.#peers = peers;
     this.#acks = acks;
   }
 
@@ -141,6 +154,7 @@ class Inflow {
         const outcome = outcomes[index];
         if (outcome !== undefined) hasRoom = call.write(answerOf(event, outcome));
       }
+      this.#peers.push(call);
       if (!hasRoom && !call.cancelled) await drained(call);
     }
     this.#isBusy = false;

@@ -22,11 +22,8 @@ export function subscribeCall(
       const { topicPattern: pattern, minPriority } = call.request;
       const release = calls.take();
       call.once("close", release);
-      const pump = EventPump.open(context, call, caller, {
-        pattern,
-        minPriority,
-        from: fromOf(call.request),
-      });
+      const wanted = { pattern, minPriority, from: fromOf(call.request) };
+      const pump = EventPump.open(context, call, wanted, { caller, peers: door.peers });
       const unwatch = watch((reason) => {
         pump.close();
         call.emit("error", statusError("UNAUTHORIZED", reason));
