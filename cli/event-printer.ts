@@ -2,6 +2,7 @@
 import { jsonOf } from "../src/api/event-json.ts";
 import type { EventCursor } from "../src/client/events.ts";
 import { PRIORITY_NAMES } from "../src/event/frame.ts";
+import { colourJson, isJsonTree } from "./json-colour.ts";
 import type { Output } from "./output.ts";
 
 export const EVENT_FORMATS = ["text", "json", "raw"] as const;
@@ -26,9 +27,7 @@ export class EventPrinter {
   /** Adds the event on which the cursor stands. */
   add(events: EventCursor): void {
     if (this.#format === "raw") this.#addRaw(events);
-    else {this.#lines.push(
-        this.#format === "json" ? JSON.stringify(jsonOf(events.decode(), events)) : textOf(events),
-      );}
+    else this.#lines.push(this.#format === "json" ? this.#json(events) : textOf(events, this.#output));
   }
 
   /** Writes what was added, and returns when it is written. */
@@ -37,6 +36,11 @@ export class EventPrinter {
     this.#rawLength = 0;
     if (this.#lines.length > 0) this.#output.line(this.#lines.join("\n"));
     this.#lines = [];
+  }
+
+  #json(events: EventCursor): string {
+    const json = JSON.stringify(jsonOf(events.decode(), events));
+    return this.#output.isColoured ? colourJson(json, this.#output) : json;
   }
 
   #addRaw(events: EventCursor): void {
@@ -53,18 +57,18 @@ export class EventPrinter {
   }
 }
 
-function textOf(events: EventCursor): string {
+function textOf(events: EventCursor, output: Output): string {
   const event = events.decode();
   const words = [
-    timeOf(events.receivedUs),
-    `${events.lane}/${events.shard}@${events.offset}`,
+    output.style("dim", `${timeOf(events.receivedUs)} ${events.lane}/${events.shard}@${events.offset}`),
     PRIORITY_NAMES[event.priority],
-    printable(event.topic),
+    output.style("bold", printable(event.topic)),
   ];
   if (event.key !== undefined) words.push(`key=${printable(event.key)}`);
   if (event.id !== undefined) words.push(`id=${printable(event.id)}`);
   for (const [name, value] of event.headers) words.push(`${printable(name)}=${printable(value)}`);
-  words.push(payloadText(event.payload));
+  const payload = payloadText(event.payload);
+  words.push(output.isColoured && isJsonTree(payload) ? colourJson(payload, output) : payload);
   return words.join(" ");
 }
 

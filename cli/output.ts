@@ -52,6 +52,11 @@ export class Output {
     return this.#options.stdoutIsTerminal;
   }
 
+  /** Whether `style()` changes anything. */
+  get isColoured(): boolean {
+    return this.#colour;
+  }
+
   /** Prints one result, or one record of a stream: `value` as a JSON line, or what `text` makes of it. */
   result(value: unknown, text: () => string): void {
     this.line(this.#json ? JSON.stringify(value) : text());

@@ -1,12 +1,14 @@
 /** `esc tail`: prints events as they come, or from any place in the log. */
-import { type Command, InvalidArgumentError } from "commander";
-import { Client } from "../src/client/client.ts";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { Client, type ClientOptions } from "../src/client/client.ts";
 import { refusalError } from "../src/client/connection.ts";
 import type { EventCursor } from "../src/client/events.ts";
 import type { StartAt, Subscription } from "../src/client/subscription.ts";
 import { EscError } from "../src/errors.ts";
 import { topicLength, topicStart } from "../src/event/ext.ts";
 import { compilePatterns, patternProblem, type TopicMatcher } from "../src/event/topic.ts";
+import { EventRecord } from "../src/process/rules/event-facts.ts";
+import { compileExpression, type Expression, isProblem } from "../src/process/rules/expression.ts";
 import { type CommandContext, wholeNumber } from "./command.ts";
 import { EVENT_FORMATS, type EventFormat, EventPrinter } from "./event-printer.ts";
 import { findLogEnd, type LogEnd, noteConfirmed } from "./log-end.ts";
@@ -20,8 +22,11 @@ interface TailOptions {
   readonly port: number;
   readonly httpPort: number;
   readonly from: StartAt;
-  readonly limit: number;
+  readonly since?: StartAt;
+  readonly limit?: number;
   readonly untilEnd?: boolean;
+  readonly follow?: boolean;
+  readonly filter?: Expression;
   readonly format?: EventFormat;
   readonly lane?: readonly string[];
   readonly consumer?: string;
@@ -34,7 +39,8 @@ payload as it is, and a line feed.
 Examples:
   $ esc tail 'orders.>'                                 # live
   $ esc tail '>' --from earliest --until-end --format raw > all.txt
-  $ esc tail market.btcusdt --from 15m --json | jq .payload
+  $ esc tail market.btcusdt --since 15m --json | jq .payload
+  $ esc tail 'orders.>' --follow --filter 'payload.amount > 100 && priority >= 3'
   $ esc tail 'orders.>' --from batch/0=1200,realtime/0=7 --limit 10
   $ esc tail 'orders.>' --consumer billing --from earliest
   $ esc tail '>' --lane dlq --from earliest`;
@@ -59,7 +65,10 @@ export function register(program: Command, context: CommandContext): void {
       startAt,
       "latest",
     )
-    .option("--limit <n>", "stop after n events", wholeNumber(1), Infinity)
+    .option("--since <time>", "a time, or how long ago (15m); the same as --from", startAt)
+    .option("-f, --follow", "wait for the server when it goes away, and go on where it stopped")
+    .option("--filter <expression>", "only events for which this CEL expression is true", filterOf)
+    .addOption(new Option("--limit <n>", "stop after n events").argParser(wholeNumber(1)))
     .option("--until-end", "stop at what is the end of the log now")
     .option("--format <format>", "text, json (one object a line) or raw", eventFormat)
     .option("--lane <lane>", "only this lane, such as dlq; may be repeated", collect)
@@ -69,12 +78,22 @@ export function register(program: Command, context: CommandContext): void {
       for (const problem of patterns.map(patternProblem)) {
         if (problem !== undefined) throw new EscError("USAGE", problem);
       }
-      await tail(patterns, { ...options, port: options.port ?? TCP_PORT_DEFAULT }, context);
+      if (options.follow === true && options.untilEnd === true) {
+        throw new EscError("USAGE", "--follow goes on at the end, and --until-end stops there: choose one");
+      }
+      const { port = TCP_PORT_DEFAULT, since, from } = options;
+      await tail(patterns, { ...options, port, from: since ?? from }, context);
     });
 }
 
 function startAt(text: string): StartAt {
   return parseStartAt(text);
+}
+
+function filterOf(text: string): Expression {
+  const made = compileExpression(text, "condition");
+  if (!isProblem(made)) return made;
+  throw new InvalidArgumentError(`${made.problem}\n  ${text}\n  ${" ".repeat(made.at)}^`);
 }
 
 function eventFormat(text: string): EventFormat {
@@ -101,13 +120,15 @@ async function tail(
     acks: "none",
     producer: "esc tail",
     onRefused: (refusal) => refused.resolve(refusalError(refusal)),
+    ...(options.follow === true ? reconnecting(output) : {}),
   });
   try {
     const plan = { ...options, lanes };
     const end = options.untilEnd === true ? await findLogEnd(plan) : undefined;
     const reader = new Reader(new EventPrinter(options.format ?? (output.json ? "json" : "text"), output), {
-      limit: options.limit,
+      limit: options.limit ?? Infinity,
       end,
+      filter: options.filter,
       // What does not match is needed to know how far the reader has come: the server must not leave it out.
       matcher: end === undefined ? undefined : compilePatterns(patterns),
     });
@@ -131,9 +152,26 @@ async function tail(
   }
 }
 
+/** Tries again until it is interrupted, and says so once. */
+function reconnecting(output: Output): Pick<ClientOptions, "reconnect" | "onDisconnected" | "onReconnected"> {
+  let isLost = false;
+  return {
+    reconnect: { giveUpMs: Infinity },
+    onDisconnected: (error) => {
+      if (!isLost) output.note(`${error.message}; waiting for it to come back`);
+      isLost = true;
+    },
+    onReconnected: () => {
+      isLost = false;
+      output.note("connected again");
+    },
+  };
+}
+
 interface ReaderOptions {
   readonly limit: number;
   readonly end: LogEnd | undefined;
+  readonly filter: Expression | undefined;
   readonly matcher: TopicMatcher | undefined;
 }
 
@@ -146,6 +184,7 @@ class Reader {
   #printedCount = 0;
   #hasFinished = false;
   #silentLooks = 0;
+  readonly #record = new EventRecord();
 
   constructor(printer: EventPrinter, options: ReaderOptions) {
     this.#printer = printer;
@@ -161,19 +200,29 @@ class Reader {
 
   /** Handles one EVENTS frame. Steps over nothing that it does not print, once the limit is reached. */
   read(events: EventCursor): void {
-    const { limit, end, matcher } = this.#options;
+    const { limit, end, matcher, filter } = this.#options;
     this.#silentLooks = 0;
     while (!this.#hasFinished && events.next()) {
       const topicAt = topicStart(events.frameAt);
       const isWanted = matcher?.matches(events.bytes, topicAt, topicLength(events.bytes, events.frameAt)) ??
         true;
-      if (!isWanted) continue;
+      if (!isWanted || filter !== undefined && !this.#passes(events, filter)) continue;
       this.#printer.add(events);
       if (++this.#printedCount >= limit) this.#finish();
     }
     this.#printer.flush();
     end?.reached(`${events.lane}/${events.shard}`, events.nextOffset);
     if (end?.isReached === true) this.#finish();
+  }
+
+  /** An event that lacks what the expression asks of it does not pass. */
+  #passes(events: EventCursor, filter: Expression): boolean {
+    this.#record.open(events.bytes, events.frameAt, events.offset, events.receivedUs);
+    try {
+      return filter(this.#record) === true;
+    } catch {
+      return false;
+    }
   }
 
   /**

@@ -8,12 +8,12 @@ import { OP_CONFIRM, OP_SUBSCRIBE } from "../event/frame.ts";
 import type { Connection } from "./connection.ts";
 import type { EventCursor } from "./events.ts";
 
-/** Where to start: an offset not named in `offsets` starts at the end. */
+/** The same place in every shard. */
+type StartPlace = "latest" | "earliest" | { readonly timeUs: number };
+/** Where to start: shards not named in `offsets` start where `others` says, by default at the end. */
 export type StartAt =
-  | "latest"
-  | "earliest"
-  | { readonly timeUs: number }
-  | { readonly offsets: Readonly<Record<string, number>> };
+  | StartPlace
+  | { readonly offsets: Readonly<Record<string, number>>; readonly others?: StartPlace };
 
 export interface SubscribeOptions {
   /** Topic patterns; one match is enough. */
@@ -48,6 +48,9 @@ export class Subscription {
   readonly #confirmCount: number;
   readonly #confirms: boolean;
   #connection: Connection | undefined;
+  #hasAsked = false;
+  /** When we first asked, microseconds since the Unix epoch by our clock. */
+  #askedUs = 0;
   #unconfirmedCount = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Lane and shard of the frame before, and their key: consecutive frames often agree. */
@@ -75,15 +78,24 @@ export class Subscription {
   attach(connection: Connection): void {
     this.#connection = connection;
     const { topics, from, consumer, maxInFlight, lanes } = this.#options;
-    const start: StartAt = this.#positions.size > 0 ? { offsets: this.positions() } : from;
     connection.sendJson(OP_SUBSCRIBE, {
       id: this.id,
       topics,
-      from: typeof start === "object" && "timeUs" in start ? { time_us: start.timeUs } : start,
+      from: this.#hasAsked ? this.#goOn(from) : wireForm(from),
       consumer,
       max_in_flight: maxInFlight,
       lanes,
     });
+    if (!this.#hasAsked) this.#askedUs = Date.now() * 1000;
+    this.#hasAsked = true;
+  }
+
+  /** Shards that have sent nothing yet go on as they began; at the end, as it was when we first asked. */
+  #goOn(from: StartAt): object {
+    const first = typeof from === "object" && "offsets" in from ? from.others ?? "latest" : from;
+    const others = wireForm(first === "latest" ? { timeUs: this.#askedUs } : first);
+    const asked = typeof from === "object" && "offsets" in from ? from.offsets : {};
+    return { offsets: { ...asked, ...this.positions() }, others };
   }
 
   /** The connection is gone; another may follow. */
@@ -117,4 +129,10 @@ export class Subscription {
     this.#connection.sendJson(OP_CONFIRM, { id: this.id, offsets: this.positions() });
     this.#unconfirmedCount = 0;
   }
+}
+
+function wireForm(start: StartAt): object | string {
+  if (typeof start === "string") return start;
+  if ("timeUs" in start) return { time_us: start.timeUs };
+  return start.others === undefined ? start : { offsets: start.offsets, others: wireForm(start.others) };
 }

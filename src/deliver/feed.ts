@@ -70,5 +70,5 @@ function startOffset(from: From, key: string, shardIndex: number, tails: ShardTa
   if (from === "latest") return tails.visibleOffset(shardIndex);
   if (from === "earliest") return tails.firstOffset(shardIndex);
   if ("timeUs" in from) return tails.offsetAtTime(shardIndex, from.timeUs);
-  return from.offsets[key] ?? tails.visibleOffset(shardIndex);
+  return from.offsets[key] ?? startOffset(from.others ?? "latest", key, shardIndex, tails);
 }

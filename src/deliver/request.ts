@@ -7,8 +7,10 @@
 /** A place in every log: `"lane/shard"` → offset of the next event wanted. All below it is done with. */
 export type Positions = Readonly<Record<string, number>>;
 
-/** Where to start reading. An offset not named in `offsets` starts at the end. */
-export type From = "latest" | "earliest" | { readonly timeUs: number } | { readonly offsets: Positions };
+/** The same place in every shard. */
+export type FromPlace = "latest" | "earliest" | { readonly timeUs: number };
+/** Where to start reading. Shards not named in `offsets` start where `others` says, by default at the end. */
+export type From = FromPlace | { readonly offsets: Positions; readonly others?: FromPlace };
 
 export interface SubscriptionRequest {
   /** Chosen by the client; unique on its connection. 1..SUBSCRIPTION_ID_BYTES_MAX bytes. */
@@ -120,18 +122,25 @@ export function readConfirm(json: Readonly<Record<string, unknown>>): ConfirmReq
 /** Reads a `from`; absent means the end. */
 export function readFrom(value: unknown): From | BadRequest {
   if (value === undefined) return "latest";
-  if (value === "latest" || value === "earliest") return value;
-  if (isObject(value)) {
-    const timeUs = value["time_us"];
-    if (isWhole(timeUs) && timeUs >= 0) return { timeUs };
-    if (value["offsets"] !== undefined) {
-      const offsets = readPositions("from.offsets", value["offsets"]);
-      return offsets instanceof BadRequest ? offsets : { offsets };
-    }
+  const place = placeOf(value);
+  if (place !== undefined) return place;
+  if (isObject(value) && value["offsets"] !== undefined) {
+    const offsets = readPositions("from.offsets", value["offsets"]);
+    if (offsets instanceof BadRequest) return offsets;
+    if (value["others"] === undefined) return { offsets };
+    const others = placeOf(value["others"]);
+    if (others !== undefined) return { offsets, others };
+    return new BadRequest('"from.others" is not "latest", "earliest" or {"time_us": t}');
   }
   return new BadRequest(
     '"from" is not "latest", "earliest", {"time_us": t} or {"offsets": {"lane/shard": n}}',
   );
+}
+
+function placeOf(value: unknown): FromPlace | undefined {
+  if (value === "latest" || value === "earliest") return value;
+  const timeUs = isObject(value) ? value["time_us"] : undefined;
+  return isWhole(timeUs) && timeUs >= 0 ? { timeUs } : undefined;
 }
 
 /** Reads `{"lane/shard": n}`. Whether the shards exist is for the subscription to know. */

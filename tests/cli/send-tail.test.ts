@@ -236,3 +236,54 @@ test.each(["send", "tail", "stress", "topics", "bench"])("esc %s --help has exam
   expect(status).toBe(0);
   expect(stdout).toContain("Examples:\n  $ ");
 });
+
+test("tail --filter passes what its expression is true for; what lacks a field does not pass", async () => {
+  const lines = ['{"n":1}', '{"n":5}', "no JSON", '{"m":9}', '{"n":7}'].join("\n");
+  await runEsc(["send", "--topic=st.filter", `--port=${server.tcpPort}`, "-"], { stdin: lines });
+  const { stdout } = await tail(
+    "st.filter",
+    "--format=raw",
+    "--filter",
+    "payload.n > 3 && topic == 'st.filter'",
+  );
+  expect(stdout).toBe('{"n":5}\n{"n":7}\n');
+  const refused = await tail("st.filter", "--filter", "payload.n >");
+  expect([refused.status, refused.stderr]).toEqual([2, expect.stringContaining("'--filter <expression>'")]);
+});
+
+test(
+  "tail --follow goes on where it stopped when the server comes back, in lanes that were silent before too",
+  async () => {
+    const port = await freePort();
+    const config = { ingestion: { tcp: { host: "127.0.0.1", port } } };
+    const first = await EscServer.start({ config });
+    const following = Bun.spawn(
+      [EXECUTABLE, "tail", "f.>", `--port=${port}`, "--follow", "--format=raw", "--limit=6"],
+      { stdin: "ignore", stdout: "pipe", stderr: "pipe" },
+    );
+    const send = (topic: string, ...args: string[]) =>
+      runEsc(["send", `--topic=${topic}`, `--port=${port}`, "--acks=durable", ...args]);
+    // Until the subscription stands nothing is heard: events are sent until one is.
+    const lines: string[] = [];
+    const reading = (async () => {
+      let text = "";
+      for await (const chunk of following.stdout) {
+        text += new TextDecoder().decode(chunk);
+        lines.splice(0, lines.length, ...text.trimEnd().split("\n"));
+      }
+    })();
+    while (lines.length === 0) await send("f.a", "--priority=medium", "--payload=spoke before");
+    await first.kill();
+    const second = await EscServer.start({ config, folder: first.folder });
+    await send("f.b", "--priority=batch", "--count=6");
+    await reading;
+    expect(await following.exited).toBe(0);
+    expect(lines).toHaveLength(6);
+    // Everything of the lane that had sent nothing, from its first event on.
+    const silent = lines.filter((line) => line !== "spoke before");
+    expect(silent).toEqual(Array.from({ length: silent.length }, (_, index) => `event ${index + 1}`));
+    expect(silent.length).toBeGreaterThan(0);
+    await second.remove();
+  },
+  60_000,
+);

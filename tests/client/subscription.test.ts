@@ -129,7 +129,24 @@ test("after a broken connection a subscription goes on behind the last event han
   await client.ping();
   peer.connection(0).close();
   await peer.until(() => peer.connections.length === 2 && sent(peer, 1, 5).length === 1);
-  expect(sent(peer, 1, 5)).toEqual([{ id: "s1", topics: ["t"], from: { offsets: { "batch/0": 12 } } }]);
+  // Shards that have sent nothing: what has come to them since the subscription began.
+  const others = { time_us: expect.any(Number) };
+  expect(sent(peer, 1, 5)).toEqual([{
+    id: "s1",
+    topics: ["t"],
+    from: { offsets: { "batch/0": 12 }, others },
+  }]);
+});
+
+test("a subscription from the earliest event goes on with the earliest of shards that have sent nothing", async () => {
+  const { peer, client } = await connect();
+  await client.subscribe({ topics: ["t"], from: "earliest" }, collect([]));
+  peer.connection(0).send(events("s1", "batch", 0, 10, ["a"]));
+  await client.ping();
+  peer.connection(0).close();
+  await peer.until(() => peer.connections.length === 2 && sent(peer, 1, 5).length === 1);
+  const from = { offsets: { "batch/0": 11 }, others: "earliest" };
+  expect(sent(peer, 1, 5)).toEqual([{ id: "s1", topics: ["t"], from }]);
 });
 
 test("an EVENTS frame that cannot be read ends the client with BAD_CONTROL", async () => {

@@ -80,6 +80,7 @@ test("parseSubscribe() and parseConfirm() refuse what is no request, and never t
     '{"id": "a", "topics": ["t"], "from": null}',
     '{"id": "a", "topics": ["t"], "from": {}}',
     '{"id": "a", "topics": ["t"], "from": {"time_us": "1"}}',
+    '{"id": "a", "topics": ["t"], "from": {"offsets": {}, "others": {"offsets": {}}}}',
     '{"id": "a", "topics": ["t"], "consumer": "../x"}',
     '{"id": "a", "topics": ["t"], "consumer": 1}',
     '{"id": "a", "topics": ["t"], "lanes": []}',

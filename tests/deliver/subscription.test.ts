@@ -125,6 +125,7 @@ test("from latest, earliest, offsets and time begin where they say", () => {
   expect(offsets({ from: "latest" })).toEqual([]);
   expect(offsets({ from: "earliest", lanes: ["tx"] })).toEqual(["tx/0@0 x"]);
   expect(offsets({ from: { offsets: { "rt/0": 3 } } })).toEqual(["rt/0@3 3", "rt/0@4 4"]);
+  expect(offsets({ from: { offsets: { "rt/0": 4 }, others: "earliest" } })).toEqual(["rt/0@4 4", "tx/0@0 x"]);
   expect(offsets({ from: { timeUs: 103 } })).toEqual(["rt/0@3 3", "rt/0@4 4"]);
   expect(offsets({ from: { timeUs: 999 } })).toEqual([]);
   // A position of a log that is gone: what comes next is new.
