@@ -11,6 +11,7 @@ import { log } from "./log.ts";
 import { mpsc } from "./mpsc.ts";
 import { pool } from "./pool.ts";
 import { processing } from "./processing.ts";
+import { relay } from "./relay.ts";
 import { spsc } from "./spsc.ts";
 import { steady } from "./steady.ts";
 
@@ -27,6 +28,7 @@ export const BENCHMARKS: ReadonlyMap<string, Benchmark> = new Map(
     processing,
     deliver,
     e2e,
+    relay,
     latency,
     steady,
   }),

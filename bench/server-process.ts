@@ -84,6 +84,17 @@ export class ServerProcess {
       .reduce((sum, shard) => sum + (this.#isSynced ? shard.durable_offset : shard.next_offset), 0);
   }
 
+  /** Where its log lies. */
+  get dataFolder(): string {
+    return join(this.#folder, "data");
+  }
+
+  /** What it has read from the disk and not from the page cache. */
+  diskReadBytes(): number {
+    const io = readFileSync(`/proc/${this.#process.pid}/io`, "utf8");
+    return Number(/^read_bytes: (\d+)$/m.exec(io)?.[1] ?? 0);
+  }
+
   /** Memory of the process, as the kernel counts it. */
   residentBytes(): number {
     const [, pages = "0"] = readFileSync(`/proc/${this.#process.pid}/statm`, "utf8").split(" ");

@@ -33,6 +33,7 @@ const NAMES = [
   "processing",
   "deliver",
   "e2e",
+  "relay",
   "latency",
   "steady",
 ];

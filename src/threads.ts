@@ -20,6 +20,7 @@ export const WORKER_ENTRIES = [
   "src/engine-processor-worker.ts",
   "bench/ring-thread.ts",
   "bench/hop-thread.ts",
+  "bench/relay-thread.ts",
 ] as const;
 
 export type WorkerEntry = (typeof WORKER_ENTRIES)[number];

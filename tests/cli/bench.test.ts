@@ -27,7 +27,9 @@ const never = new AbortController().signal;
 const small = { scale: 0.001, esc: [], interrupted: never };
 
 describe("benchmarks", () => {
-  const parts = [...BENCHMARKS.keys()].filter((name) => !["e2e", "latency", "steady"].includes(name));
+  const parts = [...BENCHMARKS.keys()].filter((name) =>
+    !["e2e", "relay", "latency", "steady"].includes(name)
+  );
   test.each(parts)("%s checks its result and gives a figure for each case", async (name) => {
     const benchmark = BENCHMARKS.get(name);
     if (benchmark === undefined) throw new Error(name);
@@ -172,6 +174,21 @@ describe("esc bench", () => {
       folder.remove();
     }
   });
+
+  test("relay gets every event to its subscriber, live, by schedule and from the log", async () => {
+    const { status, stdout, stderr } = await runEsc([
+      ...["bench", "relay", "--json", "--rounds", "1", "--scale", "0.002"],
+    ]);
+    expect([status, stderr]).toEqual([0, ""]);
+    const names = stdout.trim().split("\n").slice(1).map((line): string => JSON.parse(line).name);
+    expect(names.filter((name) => !name.startsWith("nats"))).toEqual([
+      "publish to one subscriber, 128 bytes, no acks",
+      "replay to one subscriber, warm",
+      "replay to one subscriber, cold",
+      "publish to subscriber, 10,000 a second",
+      "publish to subscriber, 100,000 a second",
+    ]);
+  }, 60_000);
 
   test("refuses a name it does not know, a comparison it does not know, and a file of something else", async () => {
     const folder = new TemporaryFolder("bench");
