@@ -293,8 +293,11 @@ export class LogWriter {
 
   #finishCut(): void {
     if (this.#cut === undefined) return;
-    this.#place.files.truncate(this.#cut.handle, this.#cut.position);
-    this.#place.files.close(this.#cut.handle);
+    const { files } = this.#place;
+    files.truncate(this.#cut.handle, this.#cut.position);
+    // Or a power loss brings back what was cut, and it looks like damage.
+    files.sync(this.#cut.handle);
+    files.close(this.#cut.handle);
     this.#cut = undefined;
   }
 

@@ -20,6 +20,7 @@ import {
 } from "../../src/queue/control.ts";
 import { createDoorbell, Doorbell } from "../../src/queue/doorbell.ts";
 import { RingWriter } from "../../src/queue/ring.ts";
+import { WAIT_STRATEGIES } from "../../src/queue/wait.ts";
 import { createRig, offerRun } from "../dispatch/rig.ts";
 import { TemporaryFolder } from "../support/temp.ts";
 import { createLaneMemory, type LaneMemory, readLog } from "./rig.ts";
@@ -136,6 +137,40 @@ test("a lane worker stores, answers, pauses, drains and ends, and knows repeated
     Array.from({ length: 110 }, (_, index) => index),
   );
 });
+
+test.each(WAIT_STRATEGIES)(
+  "wait: %s: the dispatcher and a lane worker find work after every kind of idleness, and obey while idle",
+  async (wait) => {
+    const memory = createLaneMemory({ directory: folder.path("log"), dedup: DEDUP });
+    const lane = start("process/worker.ts", { ...laneOptions([memory]), wait });
+    const rig = createRig();
+    const dispatcher = start("dispatch/worker.ts", { ...rig.options, wait });
+    const [source] = rig.options.sources;
+    const batch = rig.options.shards[2];
+    if (source === undefined || batch === undefined) throw new Error("Rig is incomplete");
+    const writer = new RingWriter(source.ring);
+    const state = new ShardState(memory.shard.info.state);
+    const dispatched = () => new Float64Array(batch.counters)[0] ?? NaN;
+    for (let round = 0; round < 20; round++) {
+      await produce(memory, lane.doorbell, round * 10, round * 10 + 10);
+      expect(offerRun(writer, [{ topic: "x", payload: "1" }])).toBe(true);
+      dispatcher.doorbell.ring();
+      await until(() => state.durableOffset === (round + 1) * 10 && dispatched() === round + 1);
+      if (round % 5 !== 4) continue;
+      for (const thread of [lane, dispatcher]) {
+        command(thread, COMMAND_PAUSE);
+        await until(() => thread.control.state === STATE_PAUSED);
+        command(thread, COMMAND_RUN);
+        await until(() => thread.control.state === STATE_RUNNING);
+      }
+    }
+    for (const thread of [lane, dispatcher]) {
+      command(thread, COMMAND_DRAIN);
+      expect(await thread.ended).toBe(0);
+    }
+    expect(readLog(folder.path("log"), 200)).toHaveLength(200);
+  },
+);
 
 test("killed again and again, the lane worker's successors store every event once and in order", async () => {
   const total = 20_000;
