@@ -18,11 +18,14 @@ test("every YAML file under config/ loads", () => {
     "config.yaml",
     "examples/crypto.yaml",
     "examples/forex.yaml",
+    "examples/handlers.yaml",
     "examples/hft.yaml",
     "examples/lanes.yaml",
     "examples/low-bandwidth.yaml",
     "examples/low-cpu.yaml",
     "examples/original.yaml",
+    "examples/rules.yaml",
+    "examples/windows.yaml",
   ]);
   for (const path of files) {
     expect(loadConfigFile(`${ROOT}config/${path}`, {}).config.lanes.length).toBeGreaterThan(2);

@@ -38,12 +38,19 @@ export class Quantiles {
     if (other.#sketch.count > 0) this.#sketch.merge(other.#sketch);
   }
 
-  /** @param quantile 0..1. @returns `null` when there are no values. */
+  /**
+   * The value below or at which this share of the values lies (nearest rank: of few values, one that came).
+   *
+   * @param quantile 0..1. @returns `null` when there are no values.
+   */
   at(quantile: number): number | null {
     const { count, min, max } = this.#sketch;
     if (count === 0) return null;
+    // The sketch asks for the share of all but one, and rounds its rank down: the half keeps ours from being rounded.
+    const rank = Math.max(0, Math.ceil(quantile * count) - 1) + 0.5;
+    const share = count === 1 ? 0 : Math.min(1, rank / (count - 1));
     // The sketch knows its ends exactly, and its bins do not.
-    return Math.min(max, Math.max(min, this.#sketch.getValueAtQuantile(quantile)));
+    return Math.min(max, Math.max(min, this.#sketch.getValueAtQuantile(share)));
   }
 
   toJSON(): SavedQuantiles {
