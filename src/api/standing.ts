@@ -24,8 +24,8 @@ export function explainStanding({ lag, isPaused, updatedUs, group, nowMs }: Stan
     return `${dead} events failed their last delivery and are being put under dead.${request.name}`;
   }
   if (oldest !== undefined && (ready === 0 || members.every((member) => member.isFull))) {
-    return `Waits for "${oldest.member}", which holds ${oldest.shard}@${oldest.offset} since ` +
-      `${ago(nowMs - oldest.sinceMs)} (lease ${request.leaseMs / 1000} s); ${held} held, ${ready} ready`;
+    return `Waits for "${oldest.member}", which has held ${oldest.shard}@${oldest.offset} for ` +
+      `${duration(nowMs - oldest.sinceMs)} (lease ${request.leaseMs / 1000} s); ${held} held, ${ready} ready`;
   }
   if (members.length === 0) return `No member is connected; ${ready} events are ready`;
   if (members.every((member) => member.isFull)) return `Its ${members.length} members take no more now`;
@@ -36,5 +36,9 @@ export function explainStanding({ lag, isPaused, updatedUs, group, nowMs }: Stan
 }
 
 function ago(ms: number): string {
-  return ms < 1000 ? "a moment ago" : `${Math.round(ms / 1000).toLocaleString("en")} s ago`;
+  return `${duration(ms)} ago`;
+}
+
+function duration(ms: number): string {
+  return ms < 1000 ? "a moment" : `${Math.round(ms / 1000).toLocaleString("en")} s`;
 }

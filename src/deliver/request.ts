@@ -84,6 +84,11 @@ export function readSubscription(json: Readonly<Record<string, unknown>>): Subsc
   const from = readFrom(json["from"]);
   if (from instanceof BadRequest) return from;
 
+  if (json["group"] !== undefined) {
+    return new BadRequest(
+      "A group's events come as JSON: join it by a WebSocket's text messages, or pull them by HTTP",
+    );
+  }
   const request: { -readonly [K in keyof SubscriptionRequest]: SubscriptionRequest[K] } = {
     id,
     topics,

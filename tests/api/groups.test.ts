@@ -174,7 +174,7 @@ test("HTTP: pull, settle, what is stale, and why the group stands still", async 
   const second = await post("/api/v1/consumers/pulled/pull", { ...asks, member: "w2" });
   expect((second.body["events"] as Message[]).map(({ payload }) => payload)).toEqual(["2"]);
   expect((await standingOf("pulled")).standing).toMatch(
-    /^Waits for "w1", which holds transactional\/0@\d+ since a moment ago \(lease 60 s\); 3 held, 0 ready$/,
+    /^Waits for "w1", which has held transactional\/0@\d+ for a moment \(lease 60 s\); 3 held, 0 ready$/,
   );
   expect(await post("/api/v1/consumers/pulled/settle", { member: "w1", done: places })).toEqual({
     status: 200,
