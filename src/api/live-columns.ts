@@ -2,6 +2,7 @@
  * What the live history measures once a second: one number a column, each column described by itself, so
  * that a saved history can be read without this server.
  */
+import { LISTENERS } from "../event/frame.ts";
 import { IntervalLatency } from "../metrics/interval.ts";
 import type { LatencyStage } from "../metrics/latency.ts";
 import { type Counts, histogramsOf, type LaneCounts, takeCounts, total } from "../metrics/snapshot.ts";
@@ -16,6 +17,8 @@ export interface LiveColumn {
   readonly lane?: string;
 }
 
+const REMOTE = new Set(["tcp", "http", "ws", "grpc"].map((name) => LISTENERS.findIndex((it) => it === name)));
+
 /** The first column of every row. */
 const TIME: LiveColumn = { name: "time", kind: "gauge", unit: "ms" };
 
@@ -25,7 +28,10 @@ const SERVER: readonly [LiveColumn, (counts: Counts) => number][] = [
   [{ name: "rejected", kind: "counter", unit: "events" }, (counts) => total(counts.rejected)],
   [{ name: "delivered", kind: "counter", unit: "events" }, (counts) => counts.delivered],
   [{ name: "dead_letters", kind: "counter", unit: "events" }, (counts) => counts.dlq?.accepted ?? 0],
-  [{ name: "connections", kind: "gauge", unit: "count" }, (counts) => total(counts.connections)],
+  [
+    { name: "connections", kind: "gauge", unit: "count" },
+    (counts) => total(counts.connections.filter(isRemote)),
+  ],
   [{ name: "connections_paused", kind: "gauge", unit: "count" }, (counts) => counts.pausedConnections],
   [{ name: "subscribers", kind: "gauge", unit: "count" }, (counts) => counts.subscribers],
   [{ name: "log_bytes", kind: "gauge", unit: "bytes" }, ({ lanes, dlq }) => logBytes(lanes, dlq)],
@@ -101,6 +107,11 @@ export class LiveColumns {
     }
     return counts;
   }
+}
+
+/** What others have opened; datagrams, files and our own sources count as connections, too. */
+function isRemote(_count: number, listener: number): boolean {
+  return REMOTE.has(listener);
 }
 
 function logBytes(lanes: readonly LaneCounts[], dlq: LaneCounts | undefined): number {

@@ -42,6 +42,7 @@ export function Shell() {
     document.title = `${title} – esc`;
     // Who came by key or screen reader goes on from the heading of what is there now.
     if (!isFirst.current) heading.current?.focus();
+    document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
     isFirst.current = false;
   }, [view]);
   return (

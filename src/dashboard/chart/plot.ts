@@ -51,6 +51,7 @@ export function createPlot(element: HTMLElement, data: ChartData, options: PlotO
         {
           ...axis,
           size: 28,
+          space: 72,
           values: (_plot, splits, _at, _space, step) => splits.map((time) => timeLabel(time, step)),
         },
         {

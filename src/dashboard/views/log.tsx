@@ -22,6 +22,12 @@ interface Page {
 const EVENTS_MAX = 5_000;
 /** Answers without events that are skipped at a time: the server reads 100 ms for each. */
 const PAGES_MAX = 50;
+const RECENT = [
+  { label: "Last 10 s", ms: 10_000 },
+  { label: "Last minute", ms: 60_000 },
+  { label: "Last 10 min", ms: 600_000 },
+  { label: "Last hour", ms: 3_600_000 },
+] as const;
 const FILTERS = ["topic", "lane", "shard", "from_offset", "from_time", "to_time", "limit"] as const;
 
 export function LogView() {
@@ -103,6 +109,24 @@ export function LogView() {
           {isBusy.value ? "Reading" : "Search"}
         </button>
       </form>
+      <div class="actions start" role="group" aria-label="Newest events">
+        {RECENT.map(({ label, ms }) => (
+          <button
+            type="button"
+            class="quiet"
+            key={label}
+            onClick={() =>
+              show("log", {
+                ...Object.fromEntries(query),
+                from_offset: "",
+                from_time: new Date(Date.now() - ms).toISOString(),
+                to_time: "",
+              })}
+          >
+            {label}
+          </button>
+        ))}
+      </div>
       <OutcomeNotice outcome={outcome.value} />
       {event !== undefined && <EventDetail event={event} onClose={() => chosen.value = undefined} />}
       <Table
