@@ -4,8 +4,9 @@
  * Events go one after the other; a handler that returns a promise is waited for. An event that fails takes nothing
  * with it but the events of the same key behind it in the batch: they are not tried.
  */
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { EscError } from "../../../errors.ts";
 import { patternProblem } from "../../../event/topic.ts";
 import { orderKeyOf } from "../../retry.ts";
 import { EventRecord } from "../../rules/event-facts.ts";
@@ -38,6 +39,7 @@ export interface HostPort {
 }
 
 interface LoadedHandler extends HandlerFile {
+  readonly file: string;
   readonly handle: (event: HandledEvent, context: HandlerContext) => unknown;
 }
 
@@ -129,7 +131,7 @@ export async function hostHandler(file: string, { input, write }: HostPort): Pro
   try {
     handler = await loadHandler(file);
   } catch (error) {
-    write(encodeMessage(REFUSED, JSON.stringify(problemText(error))));
+    write(encodeMessage(REFUSED, JSON.stringify(problemText(error, file))));
     return;
   }
   const { topics, budgetMs, attempts, pauseMs } = handler;
@@ -174,7 +176,7 @@ async function runBatch(
       outcome = finished(outcomeOf(said, context.begin()));
     } catch (error) {
       context.begin();
-      outcome = { kind: "fail", reason: problemText(error) };
+      outcome = { kind: "fail", reason: problemText(error, handler.file) };
       failedKeys.add(orderKeyOf(event));
     }
     if (outcome.kind === "fail") context.state.undo();
@@ -196,12 +198,12 @@ async function loadHandler(file: string): Promise<LoadedHandler> {
   const given = module["default"] ?? module;
   const parts = typeof given === "function" ? { ...module, handle: given } : given;
   if (typeof parts !== "object" || parts === null || !("handle" in parts)) {
-    throw new TypeError(
+    throw refusal(
       "The file exports no handler: export default { topics, handle(event, context) { ... } }",
     );
   }
   const { handle } = parts;
-  if (typeof handle !== "function") throw new TypeError("handle is not a function");
+  if (typeof handle !== "function") throw refusal("handle is not a function");
   const { topics = [], budgetMs, attempts, pauseMs } = parts as {
     readonly topics?: unknown;
     readonly budgetMs?: unknown;
@@ -210,12 +212,13 @@ async function loadHandler(file: string): Promise<LoadedHandler> {
   };
   const patterns: unknown[] = Array.isArray(topics) ? topics : [topics];
   const checked = patterns.map((pattern) => {
-    if (typeof pattern !== "string") throw new TypeError("topics is a pattern or a list of patterns");
+    if (typeof pattern !== "string") throw refusal("topics is a pattern or a list of patterns");
     const problem = patternProblem(pattern);
-    if (problem !== undefined) throw new TypeError(`topics: ${problem}`);
+    if (problem !== undefined) throw refusal(`topics: ${problem}`);
     return pattern;
   });
   return {
+    file,
     handle: (event, context) => handle.call(parts, event, context),
     topics: checked,
     ...limit("budgetMs", budgetMs, 600_000),
@@ -227,19 +230,34 @@ async function loadHandler(file: string): Promise<LoadedHandler> {
 function limit(name: "budgetMs" | "attempts" | "pauseMs", value: unknown, max: number) {
   if (value === undefined) return {};
   if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > max) {
-    throw new TypeError(`${name} is a whole number from 1 to ${max}`);
+    throw refusal(`${name} is a whole number from 1 to ${max}`);
   }
   return { [name]: value };
 }
 
+function refusal(problem: string): EscError {
+  return new EscError("USAGE", problem);
+}
+
 /** What was thrown, and where in the user's code. */
-function problemText(error: unknown): string {
+function problemText(error: unknown, file: string): string {
   if (!(error instanceof Error)) return String(error).slice(0, REASON_CHARACTERS_MAX);
-  const causes = error instanceof AggregateError ? error.errors.map(problemText).join("; ") : "";
-  const position = "position" in error ? error.position as { line?: number; column?: number } | null : null;
-  const place = position?.line === undefined
-    ? /\(?(\/(?!\$bunfs)[^():]+:\d+:\d+)\)?/.exec(error.stack ?? "")?.[1]
-    : `line ${position.line}, column ${position.column}`;
-  const text = `${error.name}: ${error.message}${causes === "" ? "" : `: ${causes}`}`;
+  if (error instanceof EscError) return error.message;
+  const causes = error instanceof AggregateError
+    ? `: ${error.errors.map((cause) => problemText(cause, file)).join("; ")}`
+    : "";
+  const text = `${error.name}: ${error.message}${causes}`;
+  const place = placeOf(error, dirname(resolve(file)));
   return `${text}${place === undefined ? "" : ` (${place})`}`.slice(0, REASON_CHARACTERS_MAX);
+}
+
+function placeOf(error: Error, folder: string): string | undefined {
+  // What cannot be parsed says where; what was thrown has a stack, of which the first line in the folder counts.
+  if ("position" in error && typeof error.position === "object" && error.position !== null) {
+    const { line, column } = error.position as { readonly line?: number; readonly column?: number };
+    return `line ${line}, column ${column}`;
+  }
+  const stack = error.stack ?? "";
+  const at = stack.indexOf(`${folder}/`);
+  return at < 0 ? undefined : /^[^():\n]+:\d+(:\d+)?/.exec(stack.slice(at))?.[0];
 }
