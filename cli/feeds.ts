@@ -44,7 +44,7 @@ export function register(program: Command, context: CommandContext): void {
 async function run(files: readonly string[], flags: SimulateFlags, context: CommandContext): Promise<void> {
   const { output } = context;
   const { readRecording, recordedVenue } = await import("../src/ingest/feeds/recording.ts");
-  const { DIALECTS } = await import("../src/ingest/feeds/dialect.ts");
+  const { DIALECTS } = await import("../src/ingest/feeds/dialects.ts");
   const { Simulator } = await import("../src/ingest/feeds/simulator.ts");
   const { venue, dialect } = recordedVenue(flags.venue as RecordedVenueName, flags.depth);
   if (dialect === undefined) throw new EscError("USAGE", `Venue ${flags.venue} cannot be simulated yet`);

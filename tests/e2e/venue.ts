@@ -1,5 +1,5 @@
 /** Simulated venues for tests of the executable: recordings served over WebSocket and REST by the test's own process. */
-import { type DialectName, DIALECTS } from "../../src/ingest/feeds/dialect.ts";
+import { type DialectName, DIALECTS } from "../../src/ingest/feeds/dialects.ts";
 import { mappedVenue } from "../../src/ingest/feeds/mapping-line.ts";
 import { parseMapping } from "../../src/ingest/feeds/mapping-spec.ts";
 import bitstampYaml from "../../src/ingest/feeds/mappings/bitstamp.yaml";

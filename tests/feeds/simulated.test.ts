@@ -3,7 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { summarise } from "../../src/book/analytics.ts";
 import { topLine, TopSeries } from "../../src/book/top-series.ts";
 import type { BookFeed } from "../../src/ingest/feeds/book-feed.ts";
-import { type DialectName, DIALECTS } from "../../src/ingest/feeds/dialect.ts";
+import { type DialectName, DIALECTS } from "../../src/ingest/feeds/dialects.ts";
 import { Feed, type FeedListener } from "../../src/ingest/feeds/feed.ts";
 import { mappedVenue } from "../../src/ingest/feeds/mapping-line.ts";
 import { parseMapping } from "../../src/ingest/feeds/mapping-spec.ts";

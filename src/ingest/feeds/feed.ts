@@ -20,7 +20,6 @@ import {
 import type { Decoder, DecodeResult } from "./decoder.ts";
 import { Line, type LineListener, type LineOptions, type LossReason } from "./line.ts";
 import { type SnapshotFetcher, SnapshotQueue } from "./snapshot-queue.ts";
-import { SEQUENCE_RULES } from "./sequence.ts";
 import { TradeContinuity } from "./trade-continuity.ts";
 import type { Venue, Wanted } from "./venue.ts";
 
@@ -156,7 +155,7 @@ export class Feed implements LineListener, BookFeedListener {
     this.results[result]++;
     // A message nobody can read may have been a book's update. Where no sequence tells, only a new line repairs it.
     const mayHideLoss = result !== "ok" && result !== "unknown_symbol";
-    if (mayHideLoss && this.#venue.book.rule === SEQUENCE_RULES.none) this.line.reconnectNow();
+    if (mayHideLoss && !this.#venue.book.rule.showsGaps) this.line.reconnectNow();
   }
 
   onOpen(): void {

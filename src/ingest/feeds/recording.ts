@@ -7,7 +7,7 @@
  */
 import { readFileSync } from "node:fs";
 import { EscError } from "../../errors.ts";
-import { type DialectName, DIALECTS } from "./dialect.ts";
+import { type DialectName, dialectOf } from "./dialects.ts";
 import { isObject, numberOf, parseJson, textOf } from "./json.ts";
 import { mappedVenue } from "./mapping-line.ts";
 import { parseMapping } from "./mapping-spec.ts";
@@ -70,7 +70,7 @@ export function recordedVenue(
   name: RecordedVenueName,
   depth: 10 | 25 | 100 | 500 | 1000,
 ): { readonly venue: Venue; readonly dialect: DialectName | undefined } {
-  const dialect = name.startsWith("binance") ? "binance" : name in DIALECTS ? name as DialectName : undefined;
+  const dialect = dialectOf(name);
   if (name !== "bitstamp") return { venue: venueOf(name, { depth }), dialect };
   const mapping = parseMapping(bitstampMapping);
   if (mapping.line === undefined) throw new RangeError("The mapping of Bitstamp has no line");

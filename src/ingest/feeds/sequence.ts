@@ -17,6 +17,8 @@ export type UpdateIds = Pick<MarketMessage, "firstId" | "lastId" | "previousId">
 export interface SequenceRule {
   /** A `rest` snapshot is asked for and may be older than the updates; a `stream` one comes in their order. */
   readonly snapshot: "rest" | "stream";
+  /** Whether a lost update shows in the ids of the next one. */
+  readonly showsGaps: boolean;
   join(update: UpdateIds, snapshotId: number): SequenceVerdict;
   next(update: UpdateIds, last: UpdateIds): SequenceVerdict;
   /** Whether a snapshot is new enough for the first buffered update. Default: `join` decides. */
@@ -31,6 +33,7 @@ function followsRange(update: UpdateIds, lastId: number): SequenceVerdict {
 
 const range: SequenceRule = {
   snapshot: "rest",
+  showsGaps: true,
   join: followsRange,
   next: (update, last) => followsRange(update, last.lastId),
 };
@@ -38,6 +41,7 @@ const range: SequenceRule = {
 /** Binance futures: `pu` names the update before; at the join the snapshot's id lies within the update. */
 const previous: SequenceRule = {
   snapshot: "rest",
+  showsGaps: true,
   join(update, snapshotId) {
     if (update.previousId === snapshotId) return "apply";
     if (update.lastId < snapshotId) return "ignore";
@@ -55,6 +59,7 @@ const previous: SequenceRule = {
  */
 const chained: SequenceRule = {
   snapshot: "stream",
+  showsGaps: true,
   join: (update, snapshotId) => follows(update, snapshotId),
   next(update, last) {
     if (update.lastId === last.lastId && update.previousId === last.previousId) return "ignore";
@@ -69,6 +74,7 @@ function follows(update: UpdateIds, lastId: number): SequenceVerdict {
 /** Bybit: each id is the one before plus 1. */
 const contiguous: SequenceRule = {
   snapshot: "stream",
+  showsGaps: true,
   join: (update, snapshotId) => followsByOne(update.lastId, snapshotId),
   next: (update, last) => followsByOne(update.lastId, last.lastId),
 };
@@ -81,6 +87,7 @@ function followsByOne(id: number, lastId: number): SequenceVerdict {
 /** Bitstamp: times as ids. Old ones can be told, missing ones cannot. */
 const increasing: SequenceRule = {
   snapshot: "rest",
+  showsGaps: false,
   join: (update, snapshotId) => (update.lastId <= snapshotId ? "ignore" : "apply"),
   // Two updates of one microsecond both count: only what is older is surely a repeat.
   next: (update, last) => (update.lastId < last.lastId ? "ignore" : "apply"),
@@ -90,6 +97,7 @@ const increasing: SequenceRule = {
 /** Coinbase, Kraken: the venue promises delivery, or a checksum tells. */
 const none: SequenceRule = {
   snapshot: "stream",
+  showsGaps: false,
   join: () => "apply",
   next: () => "apply",
 };

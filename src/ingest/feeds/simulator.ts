@@ -41,6 +41,7 @@ export interface SimulatorOptions {
   readonly port?: number;
 }
 
+const HEARTBEAT_MS = 1000;
 /** Lines sent before the event loop gets its turn: with more, answers to the client would wait too long. */
 const LINES_A_TURN = 64;
 /** Bytes waiting in the socket before the stream pauses. */
@@ -67,6 +68,13 @@ export class Simulator {
   /** Symbols a client has subscribed to before: the next time it gets a snapshot of the truth. */
   readonly #known = new Set<string>();
   #socket: ServerWebSocket<undefined> | undefined;
+  /** The connection that is being counted. */
+  #talking: ServerWebSocket<undefined> | undefined;
+  /** Messages of this connection, where the venue counts them. */
+  #messageCount = 0;
+  readonly #lastTradeIds = new Map<string, number>();
+  readonly #pulse: ReturnType<typeof setInterval>;
+  #sentBeforeBeat = 0;
   #isStopped = false;
   /** Whoever waits for something to change: a subscription, a fetched snapshot, a drained socket. */
   #wake: () => void = () => {};
@@ -78,11 +86,13 @@ export class Simulator {
     this.#options = options;
     this.#faults = new Map(options.faults?.map(({ at, kind }) => [at, kind]));
     this.#truth = options.makeDecoder((message) => {
+      if (message.kind === "trade") this.#lastTradeIds.set(message.instrument.venueSymbol, message.id);
       if (message.kind === "book_delta" || message.kind === "book_snapshot") {
         this.#bookOf(message.instrument).take(message);
       }
     });
     this.#server = this.serve();
+    this.#pulse = setInterval(() => this.#beat(), HEARTBEAT_MS);
     this.finished = this.#stream();
   }
 
@@ -102,6 +112,7 @@ export class Simulator {
 
   async stop(): Promise<void> {
     this.#isStopped = true;
+    clearInterval(this.#pulse);
     this.#wake();
     await this.#server.stop(true);
     await this.finished;
@@ -145,13 +156,17 @@ export class Simulator {
 
   #answerLine(socket: ServerWebSocket<undefined>, text: string): void {
     const { dialect } = this.#options;
-    for (const answer of dialect.answer(text)) socket.send(answer);
+    if (socket !== this.#talking) {
+      this.#talking = socket;
+      this.#messageCount = 0;
+    }
+    for (const answer of dialect.answer(text)) socket.send(this.#numbered(answer));
     const symbols = dialect.subscribed(text);
     if (symbols === undefined) return;
     for (const symbol of symbols) {
       const feed = this.#known.has(symbol) ? this.#books.get(symbol) : undefined;
       if (feed !== undefined && dialect.requested === undefined) {
-        socket.send(dialect.snapshot(feed.book, feed.lastId, symbol));
+        socket.send(this.#numbered(dialect.snapshot(feed.book, feed.lastId, symbol)));
       }
       this.#known.add(symbol);
     }
@@ -162,14 +177,15 @@ export class Simulator {
   async #stream(): Promise<void> {
     const { lines, speed = Infinity } = this.#options;
     let held: string | undefined; // the first of two to be swapped
-    for (const [at, line] of lines.entries()) {
+    for (const [at, recorded] of lines.entries()) {
       await this.#until(() => this.#socket !== undefined);
       if (this.#isStopped) return;
       if (at % LINES_A_TURN === 0) await Bun.sleep(0);
-      await this.#keepPace(lines[at - 1], line, speed);
-      const symbol = line.snapshotOf;
+      await this.#keepPace(lines[at - 1], recorded, speed);
+      const symbol = recorded.snapshotOf;
       const isWanted = symbol !== undefined && this.#books.has(symbol);
-      this.#learn(line);
+      this.#learn(recorded);
+      const line = symbol === undefined ? { text: this.#numbered(recorded.text) } : recorded;
       if (symbol !== undefined) {
         this.#recorded.set(symbol, line.text); // the truth has gone on already, by the updates it had buffered
         if (isWanted) await this.#until(() => this.#fetched.has(symbol));
@@ -194,6 +210,21 @@ export class Simulator {
       if ((this.#socket?.getBufferedAmount() ?? 0) > BUFFERED_BYTES_MAX) {
         await this.#until(() => this.#isDrained());
       }
+    }
+  }
+
+  /** A message of the connection has its number even when it is lost on its way. */
+  #numbered(text: string): string {
+    return this.#options.dialect.numbered?.(text, this.#messageCount++) ?? text;
+  }
+
+  /** Tells a client that the line is alive, after a second without traffic. */
+  #beat(): void {
+    const isQuiet = this.sentCount === this.#sentBeforeBeat;
+    this.#sentBeforeBeat = this.sentCount;
+    if (!isQuiet || this.#socket === undefined) return;
+    for (const text of this.#options.dialect.heartbeat?.(this.#lastTradeIds) ?? []) {
+      this.#socket.send(this.#numbered(text));
     }
   }
 
