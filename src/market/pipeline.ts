@@ -72,6 +72,8 @@ export interface PipelineEnds {
 export type PipelineState = ReturnType<Pipeline["save"]>;
 
 const DAY_MS = 86_400_000;
+/** Quotes may run ahead of trades, which come on another stream (Binance): by less than this. */
+const QUOTE_LEAD_MS = 1000;
 /** Judgements made up after a silence; those in between would only repeat each other. */
 const STEPS_MAX = 20;
 /** Gaps remembered: bars of longer intervals may still come to cover them. */
@@ -292,15 +294,15 @@ export class Pipeline {
     const { bidPrice, askPrice } = message;
     this.#flow.quote(message);
     if (which === "trade") {
-      // A quote moves no bar of trades, but it ends those that are over, and tells their spread.
+      // A quote moves no bar of trades, but it ends those that are over for long, and tells their spread.
       const spread = (askPrice - bidPrice) / pow10(message.instrument.priceScale);
       for (const bars of this.#bars) {
-        bars.advance(timeMs);
+        if (message.eventTimeKnown) bars.advance(timeMs - QUOTE_LEAD_MS);
         const current = bars.current();
-        if (current !== undefined && spread === spread) {
-          current.spreadSum += spread;
-          current.quoteCount++;
-        }
+        if (current === undefined || spread !== spread) continue;
+        if (message.eventTimeKnown && timeMs >= current.startMs + current.intervalMs) continue;
+        current.spreadSum += spread;
+        current.quoteCount++;
       }
       return;
     }

@@ -17,6 +17,10 @@ export class FollowedBook {
   readonly #hash = createHash("sha256");
   updateCount = 0;
   snapshotCount = 0;
+  /** Updates after which the best bid was not below the best ask. */
+  crossedCount = 0;
+  /** Lines of the series: 1, 10, 100, 500 and each 1000th. */
+  readonly checkpoints: [number: number, line: string][] = [];
   lastId = NaN;
 
   /** @param byId Whether the series' key is the venue's update id, or the update's ordinal. */
@@ -34,7 +38,13 @@ export class FollowedBook {
       }
     }
     this.lastId = event.last_id ?? NaN;
-    if (!isSnapshot) this.#hash.update(`${byId ? this.lastId : this.updateCount},${this.top()}\n`);
+    if (isSnapshot) return;
+    const line = `${byId ? this.lastId : this.updateCount},${this.top()}`;
+    this.#hash.update(`${line}\n`);
+    const [, bid, , ask] = line.split(",");
+    if (Number(bid) >= Number(ask)) this.crossedCount++;
+    const count = this.updateCount;
+    if ([1, 10, 100, 500].includes(count) || count % 1000 === 0) this.checkpoints.push([count, line]);
   }
 
   /** `bid,bidQty,ask,askQty` */

@@ -4,6 +4,7 @@ import { mappedVenue } from "../../src/ingest/feeds/mapping-line.ts";
 import { parseMapping } from "../../src/ingest/feeds/mapping-spec.ts";
 import bitstampYaml from "../../src/ingest/feeds/mappings/bitstamp.yaml";
 import { type Fault, type SimulatedLine, Simulator } from "../../src/ingest/feeds/simulator.ts";
+import type { BookDepth } from "../../src/ingest/feeds/spec.ts";
 import { type Venue, type VenueName, venueOf } from "../../src/ingest/feeds/venue.ts";
 import { readRecording, readRest } from "../feeds/recordings.ts";
 
@@ -24,7 +25,8 @@ export async function recordedLines(venue: RecordedVenue): Promise<SimulatedLine
       ? { text, receivedUs, snapshotOf: venue.snapshotSymbol }
       : { text, receivedUs }
   );
-  if (venue.rest === undefined) return lines;
+  // Files of one moment are of several lines to the venue; the sort keeps the order of equal times.
+  if (venue.rest === undefined) return lines.sort((a, b) => a.receivedUs - b.receivedUs);
   const answers = (await readRest(venue.rest)).map(({ receivedUs, body, url }) => ({
     receivedUs,
     text: body,
@@ -37,20 +39,21 @@ export async function recordedLines(venue: RecordedVenue): Promise<SimulatedLine
 export function simulate(
   { dialect, venue }: RecordedVenue,
   lines: readonly SimulatedLine[],
-  options: { faults?: readonly Fault[]; port?: number; speed?: number } = {},
+  options: { faults?: readonly Fault[]; port?: number; speed?: number; depth?: BookDepth } = {},
 ): Simulator {
-  const known = venueFor(venue);
+  const { depth = 1000, ...rest } = options;
+  const known = venueFor(venue, depth);
   return new Simulator({
     lines,
     dialect: DIALECTS[dialect],
     makeDecoder: (sink) => known.makeDecoder(sink),
     book: { ...known.book, bufferUpdatesMax: 100_000 },
-    ...options,
+    ...rest,
   });
 }
 
-function venueFor(name: VenueName | "mapping"): Venue {
-  if (name !== "mapping") return venueOf(name, { depth: 1000 });
+function venueFor(name: VenueName | "mapping", depth: BookDepth): Venue {
+  if (name !== "mapping") return venueOf(name, { depth });
   const mapping = parseMapping(bitstampYaml);
   if (mapping.line === undefined) throw new Error("The mapping has no line");
   return mappedVenue("bitstamp", mapping, mapping.line);

@@ -19,6 +19,7 @@ export function bookStateJson(feed: BookFeed, nowUs: number, levels: number): st
     received_us: book.receivedUs,
     last_id: known(lastId),
     updates: feed.appliedCount,
+    ignored: feed.ignoredCount,
     gaps: feed.gapCount,
     checksums_ok: feed.checksumOkCount,
     score,
