@@ -35,6 +35,10 @@ import { nowUs } from "./system/clock.ts";
 /** Looks at the queues in one interval: what stands in a queue at all of them stood there all the time. */
 const LOOKS = 8;
 const LOOK_MS_MIN = 5;
+/** Looks after which a level may be left: recovery need not wait for the end of an interval. */
+const LOOKS_TO_RELAX = 2;
+/** So many times in a row it must be found better. */
+const RELAXED_MIN = 2;
 const US_PER_MS = 1000;
 
 const SHED = DROP_REASONS.indexOf("shed");
@@ -67,10 +71,15 @@ export class EngineControl {
   readonly #slas: ReadonlyMap<string, { readonly watch: SlaWatch; readonly latencies: readonly Histogram[] }>;
   readonly #judge: Judge;
   readonly #window: FigureWindow;
+  readonly #interval = new LatencyWindow();
+  /** Of the last looks only. */
+  readonly #recentWindow: FigureWindow;
+  readonly #recentInterval = new LatencyWindow();
+  #lookCount = 0;
+  #relaxedCount = 0;
   #config: Config["control"];
   #timer: ReturnType<typeof setInterval> | undefined;
   #intervalStartMs = 0;
-  #latencies = Histogram.empty();
   #level: Level = "HEALTHY";
   #acting: Level = "HEALTHY";
   #reasons: readonly string[] = [];
@@ -89,6 +98,7 @@ export class EngineControl {
     const limits = limitsOf(config.control);
     this.#judge = new Judge(limits);
     this.#window = new FigureWindow(limits);
+    this.#recentWindow = new FigureWindow(limits, this.#window);
     const promised = lanes.filter(({ lane }) => lane?.priorities.includes(PRIORITY_CRITICAL));
     this.#slas = new Map(promised.map(({ info: { lane } }) => [lane, {
       watch: new SlaWatch(config.control.sla),
@@ -134,6 +144,7 @@ export class EngineControl {
     const limits = limitsOf(control);
     this.#judge.limits = limits;
     this.#window.limits = limits;
+    this.#recentWindow.limits = limits;
     for (const { watch } of this.#slas.values()) watch.limits = control.sla;
     if (!isRunning || !isOtherInterval) return;
     clearInterval(this.#timer);
@@ -162,22 +173,50 @@ export class EngineControl {
     this.#watchSlas(nowMs);
     if (nowMs - this.#intervalStartMs < this.#config.healthCheckIntervalMs) {
       this.#window.sample(reading);
+      this.#relax(reading);
       return;
     }
-    this.#intervalStartMs = nowMs;
-    const figures = this.#window.close(reading, this.#latencyMs());
-    if (figures !== undefined) this.#decide(figures);
+    this.#begin(nowMs);
+    const figures = this.#window.close(reading, this.#interval.p99Ms(this.#latencies()));
+    if (figures === undefined) return;
+    const verdict = this.#judge.check(figures);
+    if (this.#config.policies.verboseLogging) {
+      this.#parts.logger.info("health check", { health: verdict.level, ...rounded(figures) });
+    }
+    this.#carryOut(verdict);
   }
 
-  #decide(figures: Figures): void {
-    const verdict = this.#judge.check(figures);
+  /** Between checks: leaves a level when the last looks have nothing against it. */
+  #relax(reading: Reading): void {
+    if (++this.#lookCount % LOOKS_TO_RELAX !== 0) {
+      this.#recentWindow.sample(reading);
+      return;
+    }
+    const figures = this.#recentWindow.close(reading, this.#recentInterval.p99Ms(this.#latencies()));
+    const share = LOOKS_TO_RELAX / LOOKS;
+    if (figures === undefined || !this.#judge.wouldRelax(figures, share)) {
+      this.#relaxedCount = 0;
+      return;
+    }
+    if (++this.#relaxedCount < RELAXED_MIN) return;
+    this.#carryOut(this.#judge.relax(figures, share));
+    // What was before must not count against the new level.
+    this.#begin(reading.nowMs);
+    this.#window.restart();
+    this.#window.sample(reading);
+    this.#interval.p99Ms(this.#latencies());
+  }
+
+  #begin(nowMs: number): void {
+    this.#intervalStartMs = nowMs;
+    this.#relaxedCount = 0;
+  }
+
+  #carryOut(verdict: Verdict): void {
     const before = this.#level;
     this.#level = verdict.level;
     this.#reasons = verdict.reasons;
     const { logger } = this.#parts;
-    if (this.#config.policies.verboseLogging) {
-      logger.info("health check", { health: verdict.level, ...rounded(figures) });
-    }
     if (!verdict.isNew) return;
     this.#act(verdict.acting);
     const facts = { before, state: actionsOf(verdict.acting).state, reasons: verdict.reasons.join("; ") };
@@ -231,22 +270,23 @@ export class EngineControl {
     });
   }
 
-  /** From reception until stored, of the interval's events; batch events have time. */
-  #latencyMs(): number {
+  /** From reception until stored, since start; batch events have time. */
+  #latencies(): Histogram {
     const sum = Histogram.empty();
     for (const shard of this.#shards) if (shard.hasHaste) sum.add(shard.latencies);
-    const interval = Histogram.empty();
-    interval.add(sum);
-    interval.subtract(this.#latencies);
-    this.#latencies = sum;
-    return interval.percentile(99) / US_PER_MS;
+    return sum;
   }
 
   #forget(): void {
+    const nowMs = performance.now();
+    const reading = this.#read(nowMs);
     this.#window.reset();
-    this.#intervalStartMs = performance.now();
-    this.#latencyMs();
-    this.#window.sample(this.#read(this.#intervalStartMs));
+    this.#window.sample(reading);
+    this.#interval.p99Ms(this.#latencies());
+    this.#recentWindow.restart();
+    this.#recentWindow.sample(reading);
+    this.#recentInterval.p99Ms(this.#latencies());
+    this.#begin(nowMs);
   }
 
   #read(nowMs: number): Reading {
@@ -255,6 +295,20 @@ export class EngineControl {
       refused += openCounters(counters)[SOURCE_REJECTED + BACKPRESSURE] ?? 0;
     }
     return { nowMs, shards: this.#shards.map((shard) => shard.read()), refused };
+  }
+}
+
+/** Latencies since the last look. */
+class LatencyWindow {
+  #before = Histogram.empty();
+
+  /** 99 % of the events since the last call. @param sum Of all since start; kept. */
+  p99Ms(sum: Histogram): number {
+    const since = Histogram.empty();
+    since.add(sum);
+    since.subtract(this.#before);
+    this.#before = sum;
+    return since.percentile(99) / US_PER_MS;
   }
 }
 
@@ -289,11 +343,13 @@ class WatchedShard {
     let queuedEvents = at(dispatch, DISPATCH_ENQUEUED) - handled;
     for (const reason of DEQUEUED) queuedEvents -= at(dispatch, DISPATCH_DROPPED + reason);
     const queueBytes = ringDepthBytes(ring);
-    const spilledBytes = at(dispatch, DISPATCH_PARKED_BYTES);
+    const blocks = config?.overflow === "block";
+    // In other lanes there waits what is shed, for the DLQ.
+    const spilledBytes = blocks ? at(dispatch, DISPATCH_PARKED_BYTES) : 0;
     const depthBytes = queueBytes + spilledBytes;
     return {
       name: `${info.lane}/${info.shard}`,
-      blocks: config?.overflow === "block",
+      blocks,
       taken: handled - failed,
       dropped,
       shed: at(dispatch, DISPATCH_DROPPED + SHED),

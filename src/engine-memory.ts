@@ -32,6 +32,8 @@ export const DEAD_LETTER_LANE = "dlq";
 
 /** Verdicts that may be under way from one thread to one source: 32 bytes each. */
 const COMPLETION_SLOTS = 8192;
+/** Dead letters under way from the dispatcher: a run grows by their headers, and half of it is for bursts. */
+const DEAD_LETTER_QUEUE_BYTES = 8 * 1024 * 1024;
 /** For whom no verdict is ever meant. */
 const COMPLETION_SLOTS_MIN = 2;
 /** Connections beyond `maxConnections` that a source may have: listeners, files, connections being closed. */
@@ -126,7 +128,7 @@ export function createEngineMemory(config: Config, layout: DataLayout): EngineMe
   const laneThreads: LaneThreadMemory[] = [];
   const shards: ShardMemory[] = [];
   const addShard = (lane: LaneConfig | undefined, name: string, shard: number, thread: number) => {
-    const queueBytes = ringBytes(lane?.queueBytes ?? 0);
+    const queueBytes = ringBytes(lane?.queueBytes ?? DEAD_LETTER_QUEUE_BYTES);
     shards.push({
       info: {
         index: shards.length,

@@ -83,11 +83,15 @@ export class FigureWindow {
   #first: Reading | undefined;
   #standing: Standing[] = [];
   /** Events a second that a shard took when it was at its limit; 0: it never was. */
-  readonly #capacity = new Map<string, number>();
+  readonly #capacity: Map<string, number>;
+  readonly #mayForget: boolean;
   #neededCount = 0;
 
-  constructor(limits: FigureLimits) {
+  /** @param learntFrom Another window over the same shards: what one learns of them both know. */
+  constructor(limits: FigureLimits, learntFrom?: FigureWindow) {
     this.#limits = limits;
+    this.#mayForget = learntFrom === undefined;
+    this.#capacity = learntFrom === undefined ? new Map() : learntFrom.#capacity;
   }
 
   set limits(limits: FigureLimits) {
@@ -96,9 +100,14 @@ export class FigureWindow {
 
   /** Forgets the interval that has begun, and all that was learnt. */
   reset(): void {
-    this.#first = undefined;
+    this.restart();
     this.#capacity.clear();
     this.#neededCount = 0;
+  }
+
+  /** Forgets the interval that has begun: the next `sample()` begins another. */
+  restart(): void {
+    this.#first = undefined;
   }
 
   /** Looks at the queues once more; the first time, the interval begins. */
@@ -187,7 +196,7 @@ export class FigureWindow {
   /** What a shard could do when it was at its limit may not be true for ever. */
   #probe(isNeeded: boolean): void {
     this.#neededCount = isNeeded ? this.#neededCount + 1 : 0;
-    if (this.#neededCount < PROBE_INTERVALS) return;
+    if (!this.#mayForget || this.#neededCount < PROBE_INTERVALS) return;
     this.#capacity.clear();
     this.#neededCount = 0;
   }

@@ -9,7 +9,8 @@
  *     EMERGENCY  queue > 150 %, drops ≥ 5 × limit
  *
  * A remedy is tried for one check before the next one: from below DEGRADED a check leads to DEGRADED at most, and
- * from there one level up. Down it goes as far as the figures allow. Pure.
+ * from there one level up. Down it goes as far as the figures allow, and
+ * a part of an interval is enough for it. Pure.
  */
 import type { FigureLimits, Figures } from "./figures.ts";
 import { better, type Level, next, numberOf, worse } from "./levels.ts";
@@ -59,35 +60,61 @@ export class Judge {
 
   /** Judges one interval. */
   check(figures: Figures): Verdict {
-    const { recoveryFactor, maxUnhealthyCycles, autoResume } = this.#limits;
+    const { recoveryFactor, maxUnhealthyCycles } = this.#limits;
     const before = this.#level;
-    const actingBefore = this.#acting;
     let rising = this.#severity(figures, 1);
     let staying = this.#severity(figures, recoveryFactor);
     this.#unhealthyCount = numberOf(staying) >= numberOf("DEGRADED") ? this.#unhealthyCount + 1 : 0;
     const isPatienceOver = this.#unhealthyCount > maxUnhealthyCycles;
     if (isPatienceOver && rising === "DEGRADED") rising = "CRITICAL";
     if (isPatienceOver && staying === "DEGRADED") staying = "CRITICAL";
-    if (figures.isShedNeeded) staying = worse(staying, "DEGRADED");
-    if (figures.isEmergencyNeeded) staying = worse(staying, "EMERGENCY");
-    if (numberOf(rising) > numberOf(before)) {
-      this.#level = better(rising, numberOf(before) < numberOf("DEGRADED") ? "DEGRADED" : next(before));
-    } else this.#level = better(before, staying);
-    this.#acting = autoResume ? this.#level : worse(this.#level, this.#acting);
-    const isNew = this.#level !== before || this.#acting !== actingBefore;
-    return {
-      level: this.#level,
-      acting: this.#acting,
-      isNew,
-      reasons: this.#reasons(figures, isPatienceOver),
-    };
+    if (numberOf(rising) <= numberOf(before)) {
+      return this.#settle(better(before, floored(staying, figures)), figures);
+    }
+    const highest = numberOf(before) < numberOf("DEGRADED") ? "DEGRADED" : next(before);
+    return this.#settle(better(rising, highest), figures);
   }
 
-  /** @param scale 1 to enter a level, the recovery factor to stay in it. */
-  #severity(figures: Figures, scale: number): Level {
+  /**
+   * Judges a part of an interval, so that a level is left soon: it may go down, never up.
+   *
+   * @param share Part of an interval that the figures are of, 0..1.
+   */
+  relax(figures: Figures, share: number): Verdict {
+    const level = this.#relaxed(figures, share);
+    if (numberOf(level) < numberOf("DEGRADED")) this.#unhealthyCount = 0;
+    return this.#settle(level, figures);
+  }
+
+  /** Whether `relax()` would lead to a lower level. */
+  wouldRelax(figures: Figures, share: number): boolean {
+    return this.#relaxed(figures, share) !== this.#level;
+  }
+
+  #relaxed(figures: Figures, share: number): Level {
+    const { recoveryFactor, maxUnhealthyCycles } = this.#limits;
+    const staying = this.#severity(figures, recoveryFactor, share);
+    const isPatienceOver = this.#unhealthyCount > maxUnhealthyCycles && staying === "DEGRADED";
+    return better(this.#level, floored(isPatienceOver ? "CRITICAL" : staying, figures));
+  }
+
+  #settle(level: Level, figures: Figures): Verdict {
+    const before = this.#level;
+    const actingBefore = this.#acting;
+    this.#level = level;
+    this.#acting = this.#limits.autoResume ? level : worse(level, actingBefore);
+    const isNew = level !== before || this.#acting !== actingBefore;
+    return { level, acting: this.#acting, isNew, reasons: this.#reasons(figures) };
+  }
+
+  /**
+   * @param scale 1 to enter a level, the recovery factor to stay in it.
+   * @param share Part of an interval that the figures are of.
+   */
+  #severity(figures: Figures, scale: number, share = 1): Level {
     const { maxDropRatePercent, maxLatencyMs, minEventsForEvaluation } = this.#limits;
     const { events, queuePercent, dropPercent, latencyMs } = figures;
-    const isWarm = events >= minEventsForEvaluation;
+    const isWarm = events >= minEventsForEvaluation * share;
     const queue = queuePercent / scale;
     if (!isWarm) return queue >= 100 ? "CRITICAL" : "HEALTHY";
     const drops = dropPercent === 0 ? 0 : dropPercent / maxDropRatePercent / scale;
@@ -97,7 +124,7 @@ export class Judge {
     return queue > 50 || drops > 0.5 || latencyMs / scale > maxLatencyMs ? "ELEVATED" : "HEALTHY";
   }
 
-  #reasons(figures: Figures, isPatienceOver: boolean): string[] {
+  #reasons(figures: Figures): string[] {
     const { queue, queuePercent, dropPercent, latencyMs, isShedNeeded, isEmergencyNeeded } = figures;
     const { maxDropRatePercent, maxLatencyMs, maxUnhealthyCycles, recoveryFactor } = this.#limits;
     if (this.#level === "HEALTHY" && this.#acting === "HEALTHY") return [];
@@ -111,9 +138,17 @@ export class Judge {
     if (latencyMs > maxLatencyMs * recoveryFactor) {
       reasons.push(`latency p99 ${latencyMs.toFixed(0)} ms`);
     }
-    if (isPatienceOver) reasons.push(`unhealthy for more than ${maxUnhealthyCycles} checks`);
+    if (this.#unhealthyCount > maxUnhealthyCycles) {
+      reasons.push(`unhealthy for more than ${maxUnhealthyCycles} checks`);
+    }
     if (isShedNeeded || isEmergencyNeeded) reasons.push("the load that is shed would not fit in");
     if (this.#acting !== this.#level) reasons.push(`${this.#acting} until resumed: auto_resume is off`);
     return reasons;
   }
+}
+
+/** What is shed must not come back before it fits in. */
+function floored(staying: Level, { isShedNeeded, isEmergencyNeeded }: Figures): Level {
+  if (isEmergencyNeeded) return "EMERGENCY";
+  return isShedNeeded ? worse(staying, "DEGRADED") : staying;
 }

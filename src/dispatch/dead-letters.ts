@@ -52,6 +52,11 @@ export class DeadLetterBox {
     this.#nowUs = nowUs;
   }
 
+  /** Whether so much waits that another run's dead letters may not find room. */
+  get isCrowded(): boolean {
+    return this.#writer.depthBytes() * 2 > this.#writer.capacityBytes;
+  }
+
   /** Writes the dead letters of a run's events; visible after `flush()`. */
   bury(casualties: Casualties, shard: ShardInfo, reason: DropReason): void {
     const { bytes, to } = casualties;

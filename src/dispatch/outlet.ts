@@ -7,7 +7,8 @@
  *     drop_new  the run becomes a dead letter, after a few short waits for the lane
  *
  * While the control plane sheds, events below a priority become dead letters before they get here, unless the
- * policy is `block`: such a lane never loses anything.
+ * policy is `block`: such a lane never loses anything. They are as many as the DLQ can store: where it is behind,
+ * they wait for it in the parking ring, and the connections that they come from are not read.
  *
  * Dispatcher thread only. Nothing is visible to the lane before `flush()`.
  */
@@ -115,7 +116,7 @@ export class Outlet {
   }
 
   #take(part: RunPart): boolean {
-    if (this.#isParking) return this.#park(part);
+    if (this.#isParking && this.#shard.overflow === "block") return this.#park(part);
     if (copyRun(this.#writer, part)) {
       this.#enqueued(part);
       return true;
@@ -177,11 +178,31 @@ export class Outlet {
     if (part.count > 0) {
       // A lane that may lose events always takes a run in, one way or another.
       if (fate === undefined) this.#take(part);
-      else this.#drop(part, fate, ACKS_ACCEPTED);
+      else this.#shedPart(part, fate);
     }
     part.from = part.to;
     part.skipped += part.count;
     part.count = 0;
+  }
+
+  #shedPart(part: RunPart, fate: DropReason): void {
+    const mustWait = this.#isParking || this.#context.deadLetters.isCrowded;
+    // With no place to wait either it is dropped, and the DLQ takes what it can.
+    if (mustWait && this.#park(part)) return;
+    this.#drop(part, fate, ACKS_ACCEPTED);
+  }
+
+  /** Gives a parked run its end. @returns `false` when it must wait longer. */
+  #release(part: RunPart): boolean {
+    if (this.#shard.overflow === "block") {
+      if (!copyRun(this.#writer, part)) return false;
+      this.#enqueued(part);
+      return true;
+    }
+    if (this.#context.deadLetters.isCrowded) return false;
+    const isBatch = framePriority(part.bytes, part.from) === PRIORITY_BATCH;
+    this.#drop(part, isBatch ? "shed" : "emergency_drop", ACKS_ACCEPTED);
+    return true;
   }
 
   #enqueued(part: RunPart): void {
@@ -203,14 +224,14 @@ export class Outlet {
     const part = this.#parked;
     for (let at = parking.next(); at >= 0; at = parking.next()) {
       openRun(part, at);
-      if (!copyRun(this.#writer, part)) {
+      if (!this.#release(part)) {
         parking.stepBack();
         break;
       }
-      this.#enqueued(part);
     }
     // Visible in the lane before it leaves the parking ring: a crash in between repeats, it does not lose.
     if (this.#isTouched) this.flush();
+    if (this.#shard.overflow !== "block") this.#context.deadLetters.flush();
     parking.release();
     const bytes = parking.depthBytes();
     this.#isParking = bytes > 0;

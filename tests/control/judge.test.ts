@@ -188,6 +188,21 @@ test("a level is kept while what it sheds would not fit in again", () => {
   expect(new Judge(LIMITS).check(figures({ isShedNeeded: true })).level).toBe("HEALTHY");
 });
 
+test("relax() leaves a level by the figures of a part of an interval, and never enters one", () => {
+  const judge = judgeAt("CRITICAL");
+  expect(judge.wouldRelax(figures({ queuePercent: 85 }), 0.25)).toBe(false);
+  // A quarter of the time has a quarter of the events: 250 are enough to be judged.
+  expect(judge.wouldRelax(figures({ events: 250, dropPercent: 3.3 }), 0.25)).toBe(false);
+  expect(judge.wouldRelax(figures({ events: 249, dropPercent: 3.3 }), 0.25)).toBe(true);
+  expect(judge.relax(figures({ queuePercent: 61 }), 0.25)).toMatchObject({ level: "DEGRADED", isNew: true });
+  expect(judge.relax(figures({ queuePercent: 500 }), 0.25)).toMatchObject({
+    level: "DEGRADED",
+    isNew: false,
+  });
+  expect(judge.relax(figures({ isShedNeeded: true }), 0.25)).toMatchObject({ level: "DEGRADED" });
+  expect(judge.relax(figures({ events: 0 }), 0.25)).toMatchObject({ level: "HEALTHY", reasons: [] });
+});
+
 test("reasons say what is wrong, in the order of queue, drops, latency", () => {
   const judge = new Judge(LIMITS);
   const { reasons } = judge.check(figures({ queuePercent: 80, dropPercent: 3, latencyMs: 150 }));

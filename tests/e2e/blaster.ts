@@ -1,4 +1,4 @@
-/** A producer that sends the same event as fast as the server reads, and asks for no answer. */
+/** A producer that sends the same event as fast as the server reads, or at a pace, and asks for no answer. */
 import { event } from "./wire.ts";
 
 const CHUNK_BYTES = 256 * 1024;
@@ -6,6 +6,9 @@ const CHUNK_BYTES = 256 * 1024;
 export class Blaster {
   /** Bytes sent so far. */
   sentBytes = 0;
+  /** Most bytes a second, on the average since it was set. */
+  #pace = Infinity;
+  #paceFrom = { bytes: 0, ms: 0 };
   readonly #chunk: Buffer;
   #socket: Bun.Socket<undefined> | undefined;
   #rest: Buffer;
@@ -27,6 +30,12 @@ export class Blaster {
     return blaster;
   }
 
+  /** From now on it sends so many bytes a second, if the server takes them. */
+  set pace(bytesPerSecond: number) {
+    this.#pace = bytesPerSecond;
+    this.#paceFrom = { bytes: this.sentBytes, ms: performance.now() };
+  }
+
   /** Ends the connection after a whole frame, once all of it is with the server. */
   async stop(): Promise<void> {
     const socket = this.#socket;
@@ -46,6 +55,12 @@ export class Blaster {
     const socket = this.#socket;
     // A chunk a turn: whoever shares this thread gets its turn, too.
     if (socket === undefined) return;
+    const { bytes, ms } = this.#paceFrom;
+    const aheadMs = ((this.sentBytes - bytes) / this.#pace) * 1000 - (performance.now() - ms);
+    if (aheadMs > 0) {
+      setTimeout(() => this.#fill(), aheadMs);
+      return;
+    }
     const written = Math.max(0, socket.write(this.#rest));
     this.sentBytes += written;
     const isTaken = written === this.#rest.length;
