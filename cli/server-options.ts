@@ -17,6 +17,14 @@ export interface ServerOptions {
   readonly httpPort: number;
 }
 
+/** Where the server's HTTP interface is. */
+export interface HttpAddress {
+  readonly host: string;
+  readonly httpPort: number;
+}
+
+type Method = "GET" | "POST" | "DELETE";
+
 /** Parser of a port number. */
 export const portNumber = wholeNumber(1, 65_535);
 
@@ -38,21 +46,33 @@ export function addHttpPortOption(command: Command): Command {
  * @param path Path and query, from `/`.
  * @throws {EscError} `SERVER_UNREACHABLE`, `TIMEOUT`, or `INTERNAL` with the server's words when it refuses.
  */
-export function getJson(options: { host: string; httpPort: number }, path: string): Promise<unknown> {
+export function getJson(options: HttpAddress, path: string): Promise<unknown> {
   return requestJson(options, "GET", path);
 }
 
 /** The same with any method, without a body. */
 export async function requestJson(
-  options: { host: string; httpPort: number },
-  method: "GET" | "POST" | "DELETE",
+  options: HttpAddress,
+  method: Method,
   path: string,
 ): Promise<unknown> {
+  const response = await request(options, method, path);
+  if (!response.ok) throw await refusalOf(response, method, path);
+  return await response.json();
+}
+
+/** Asks for a text, which may be that the server is not ready. @throws {EscError} As `getJson()`. */
+export async function getText(options: HttpAddress, path: string): Promise<string> {
+  const response = await request(options, "GET", path);
+  if (!response.ok && response.status !== 503) throw await refusalOf(response, "GET", path);
+  return await response.text();
+}
+
+async function request(options: HttpAddress, method: Method, path: string): Promise<Response> {
   const host = options.host.includes(":") ? `[${options.host}]` : options.host;
-  let response: Response;
   try {
     const { token, tls } = serverAccess();
-    response = await fetch(`${tls === undefined ? "http" : "https"}://${host}:${options.httpPort}${path}`, {
+    return await fetch(`${tls === undefined ? "http" : "https"}://${host}:${options.httpPort}${path}`, {
       method,
       headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
       ...(tls === undefined ? {} : { tls }),
@@ -64,16 +84,12 @@ export async function requestJson(
     }
     throw unreachable({ host: options.host, port: options.httpPort }, cause, "--host and --http-port");
   }
-  if (!response.ok) {
-    const code = response.status === 401
-      ? "UNAUTHORIZED"
-      : response.status === 403
-      ? "FORBIDDEN"
-      : "INTERNAL";
-    const hint = code === "UNAUTHORIZED" ? { hint: "Give a token by --token or ESC_TOKEN" } : {};
-    throw new EscError(code, `${method} ${path} failed: ${await problemOf(response)}`, hint);
-  }
-  return await response.json();
+}
+
+async function refusalOf(response: Response, method: Method, path: string): Promise<EscError> {
+  const code = response.status === 401 ? "UNAUTHORIZED" : response.status === 403 ? "FORBIDDEN" : "INTERNAL";
+  const hint = code === "UNAUTHORIZED" ? { hint: "Give a token by --token or ESC_TOKEN" } : {};
+  return new EscError(code, `${method} ${path} failed: ${await problemOf(response)}`, hint);
 }
 
 /** What a problem document (RFC 9457) says, or else the status. */
