@@ -3,7 +3,8 @@
  *
  * Requeueing is idempotent. A letter is marked only after its event is durable again; between the two a crash may
  * leave it unmarked, and it is published a second time. Its message id then tells the lane that it has the event:
- * its own, or one made of its place in the dead-letter log where it had none.
+ * its own, or one made of its place in the dead-letter log. That where it had none, and where the event lies in its
+ * lane's log and died behind it: by its own id it would be a duplicate, and never be processed again.
  *
  * Main thread.
  */
@@ -14,7 +15,7 @@ import type { EventView } from "../deliver/subscription.ts";
 import { revive } from "../event/dead-letter.ts";
 import { decodeFrame } from "../event/decode.ts";
 import { DROP_REASONS, FRAME_PREFIX_BYTES } from "../event/frame.ts";
-import { withGivenId } from "../event/given-id.ts";
+import { withGivenId, withNewId } from "../event/given-id.ts";
 import { type ShardInfo, ShardState } from "../log/shard-state.ts";
 import type { ApiContext } from "./context.ts";
 import { DeadLetterMarks } from "./dead-letter-marks.ts";
@@ -36,8 +37,8 @@ type Filter = z.infer<typeof dlqPurgeQuery>;
 interface Returning {
   readonly offset: number;
   readonly frame: Uint8Array;
-  /** The event lies in its lane's log: it died behind it, while it was processed. */
-  readonly isStored: boolean;
+  /** Nothing but this letter's return can have stored an event with this id. */
+  readonly isOwn: boolean;
 }
 
 export class DeadLetters {
@@ -77,7 +78,7 @@ export class DeadLetters {
       if (!outcome.ok) failed++;
       else if (outcome.duplicate === undefined) requeued++;
       else duplicates++;
-      // What is stored and could not be processed was not processed by this either: it stays.
+      // A duplicate of the event that died in processing was not processed by this either: it stays.
       if (isReturned(outcome, letter)) this.#opened().add(letter.offset);
     }
     if (requeued + duplicates > 0 && !dry_run) this.#save();
@@ -114,11 +115,11 @@ export class DeadLetters {
   #returning(view: EventView): Returning {
     const { frame, facts } = revive(view.bytes, view.at);
     const frameBytesMax = this.#context.engine.maxFrameBytes + FRAME_PREFIX_BYTES;
-    return {
-      offset: view.offset,
-      frame: withGivenId(frame, `esc-dlq-${view.offset}`, frameBytesMax),
-      isStored: facts.has("offset"),
-    };
+    const id = `esc-dlq-${view.offset}`;
+    // Its offset is known: it lies in its lane's log.
+    const isStored = facts.has("offset");
+    const returning = (isStored ? withNewId : withGivenId)(frame, id, frameBytesMax);
+    return { offset: view.offset, frame: returning, isOwn: !isStored || returning !== frame };
   }
 
   #read(
@@ -175,7 +176,7 @@ export class DeadLetters {
 
 /** Whether there is nothing left to do about a letter. */
 function isReturned(outcome: PublishOutcome, letter: Returning): boolean {
-  return outcome.ok && (outcome.duplicate === undefined || !letter.isStored);
+  return outcome.ok && (outcome.duplicate === undefined || letter.isOwn);
 }
 
 function isMatch(view: EventView, filter: Omit<Filter, "dry_run">): boolean {

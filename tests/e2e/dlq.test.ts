@@ -124,3 +124,60 @@ test("esc dlq purge needs a filter or --all, and what it took is gone for good",
   expect((await esc(server, "show", String(left[0].offset))).status).toBe(1);
   expect((await esc(server, "list")).lines).toEqual([]);
 }, 60_000);
+
+test(
+  "events that failed in processing are processed again when requeued, once, with ids of their own and without",
+  async () => {
+    const count = 8;
+    const handlersOf = (use: string) => ({
+      handlers: { probe: { use, topics: "probe.>", attempts: 2, pause: "1ms" } },
+    });
+    // Above 150 a temperature is invalid, and a pressure is not.
+    let server = await EscServer.start({ config: handlersOf("temperature") });
+    servers.push(server);
+    for (let number = 0; number < count; number++) {
+      const response = await fetch(server.url(`/api/v1/publish/probe.${number}`), {
+        method: "POST",
+        headers: { "esc-priority": "2", ...(number % 2 === 0 ? { "esc-message-id": `own-${number}` } : {}) },
+        body: JSON.stringify({ value: 160 + number }),
+      });
+      expect(response.status).toBe(200);
+    }
+    await statsUntil(server, (stats) => stats.events.dlq === count);
+    const letters = (await esc(server, "list", "--reason", "processing_failed")).lines;
+    expect(letters).toHaveLength(count);
+    for (const [number, letter] of letters.entries()) {
+      expect(letter).toMatchObject({
+        topic: `probe.${number}`,
+        error: `Temperature ${160 + number} is above 150`,
+        origin: { lane: "transactional", offset: expect.any(Number) },
+      });
+      expect(letter.attempts).toBeGreaterThan(0);
+      expect(letter.died_us).toBeGreaterThanOrEqual(letter.received_us);
+    }
+    expect(await server.stop()).toBe(0);
+
+    // The handler is mended.
+    server = await EscServer.start({ folder: server.folder, config: handlersOf("pressure") });
+    servers.push(server);
+    const marks = server.folder.path("data", "log", "dlq", "0", "handled.json");
+    const done = { requeued: count, duplicates: 0, failed: 0, dry_run: false };
+    expect((await esc(server, "requeue")).lines).toEqual([done]);
+    await statsUntil(server, (stats) => stats.events.processed === count);
+    expect((await esc(server, "list")).lines).toEqual([]);
+    // A crash before it was noted that they are back.
+    writeFileSync(marks, JSON.stringify({ ranges: [] }));
+    await server.kill();
+    server = await EscServer.start({ folder: server.folder, config: handlersOf("pressure") });
+    servers.push(server);
+    expect((await esc(server, "list")).lines).toHaveLength(count);
+    expect((await esc(server, "requeue")).lines).toEqual([{ ...done, requeued: 0, duplicates: count }]);
+    expect((await esc(server, "list")).lines).toEqual([]);
+    const stored = await queryEvents(server, "probe.*");
+    expect(stored).toHaveLength(2 * count);
+    for (const { topic, payload } of letters) {
+      expect(stored.filter((event) => event.topic === topic && event.payload === payload)).toHaveLength(2);
+    }
+  },
+  60_000,
+);

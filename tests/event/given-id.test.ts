@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { decodeFrame } from "../../src/event/decode.ts";
 import { encodeFrame, type OutgoingEvent } from "../../src/event/encode.ts";
-import { withGivenId } from "../../src/event/given-id.ts";
+import { withGivenId, withNewId } from "../../src/event/given-id.ts";
 import { FrameScanner, SCAN_NEED_MORE } from "../../src/event/scan.ts";
 
 const FRAME_BYTES_MAX = 1 << 16;
@@ -26,6 +26,22 @@ test("withGivenId() adds the id and changes nothing else", () => {
     expect(given.length).toBeGreaterThan(plain.length);
     // Twice is once.
     expect(withGivenId(given, "another", FRAME_BYTES_MAX)).toBe(given);
+  }
+});
+
+test("withNewId() puts the id in the place of another one, wherever that lies, and changes nothing else", () => {
+  const longest = "i".repeat(64);
+  for (const event of EVENTS) {
+    for (const old of ["x", longest]) {
+      for (const id of ["y", longest.toUpperCase()]) {
+        const frame = encodeFrame({ ...event, id: old });
+        const given = withNewId(frame, id, FRAME_BYTES_MAX);
+        expect(isSound(given)).toBe(true);
+        expect(decodeFrame(given, 0)).toEqual({ ...decodeFrame(frame, 0), id });
+        expect(given.length).toBe(frame.length + id.length - old.length);
+        expect(withNewId(frame, id, given.length - 1)).toBe(frame);
+      }
+    }
   }
 });
 
