@@ -257,6 +257,34 @@ export class LogWriter {
     this.#failure = undefined;
   }
 
+  /**
+   * Goes on at `offset`, if that lies ahead: readers have seen events up to there, and what was not durable of them
+   * is gone. Reported as `lost`; their offsets are not used again, so that no reader takes new events for old ones.
+   *
+   * For the successor of a thread that met a failed sync and could not `recover()`. Does nothing in a failed log.
+   *
+   * @throws {EscError} `LOG_UNAVAILABLE` if the new end cannot be made durable: the log has failed.
+   */
+  skipTo(offset: number): void {
+    if (this.#failure !== undefined || this.#segment === undefined || offset <= this.#next) return;
+    const { path, position } = this.#segment;
+    this.#place.report({
+      kind: "lost",
+      file: path,
+      position,
+      bytes: 0,
+      fromOffset: this.#next,
+      toOffset: offset,
+    });
+    this.#next = offset;
+    try {
+      this.#segment.sync(offset);
+    } catch (error) {
+      throw this.#setFailure("sync", error);
+    }
+    this.#durable = offset;
+  }
+
   /** Opens once more what could be read but not be written. What it held then need not be whole any more. */
   #reopen(): void {
     const next = this.#next;

@@ -172,8 +172,10 @@ export class Lane {
     const hand = this.#hand;
     const log = this.#log;
     const isSuccessor = hand.wasOpened;
-    if (isSuccessor) this.#board.publish(log);
-    else this.#board.begin(log);
+    if (isSuccessor) {
+      this.#passVisible();
+      this.#board.publish(log);
+    } else this.#board.begin(log);
     const end = hand.isPrepared ? hand.baseOffset : log.nextOffset;
     const decidedUs = hand.isPrepared ? hand.decidedUs : this.#host.nowUs();
     this.#learnIds(end, decidedUs);
@@ -325,8 +327,19 @@ export class Lane {
       return;
     }
     this.#unsyncedSinceUs = -1;
+    this.#passVisible();
     this.#board.publish(this.#log);
-    this.#host.onRecovery();
+    if (!this.hasFailed) this.#host.onRecovery();
+  }
+
+  /** What readers have seen and the log has not any more leaves a gap. */
+  #passVisible(): void {
+    try {
+      this.#log.skipTo(this.#board.visibleOffset);
+    } catch (error) {
+      if (!(error instanceof EscError) || error.code !== "LOG_UNAVAILABLE") throw error;
+      this.#fail(error, this.#log.nextOffset);
+    }
   }
 
   /** Sends back what its producers wait for, so that they learn of it; keeps the rest in hand. */

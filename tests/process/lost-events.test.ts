@@ -77,6 +77,40 @@ test("interval: the ids of events that a failed sync lost are forgotten, and who
   expect(takeVerdicts(again)).toMatchObject([{ status: STATUS_DUPLICATE, offset: 2 }]);
 });
 
+test("a successor whose log has lost what readers saw leaves their offsets out, and says so", () => {
+  const memory = createLaneMemory({ directory: DIRECTORY, durability: "interval", syncIntervalMs: 100 });
+  const state = new ShardState(memory.shard.info.state);
+  const { lane } = openLane(memory, { files: disk, nowUs: () => nowUs });
+  send(memory, "safe");
+  lane.turn();
+  lane.sync();
+  const path = disk.paths().find((name) => name.endsWith(".log")) ?? "";
+  const durable = disk.content(path).slice();
+  send(memory, "lost");
+  lane.turn();
+  nowUs += 200_000;
+  disk.failsAtCall = 1;
+  lane.turn();
+  expect([lane.hasFailed, state.visibleOffset]).toEqual([true, 2]);
+  // The thread ends before it can save them, and the machine has dropped what it could not write.
+  disk.overwrite(path, durable);
+  const { lane: successor, damage } = openLane(memory, { files: disk, nowUs: () => nowUs });
+  // Said once as news, and once by the reader that looks for message ids.
+  expect(damage).toMatchObject([
+    { kind: "lost", fromOffset: 1, toOffset: 2 },
+    { kind: "missing", fromOffset: 1, toOffset: 2 },
+  ]);
+  send(memory, "lost", ACKS_DURABLE);
+  successor.turn();
+  expect(takeVerdicts(memory)).toMatchObject([{ status: STATUS_OK, offset: 2 }]);
+  expect(readAll(disk, DIRECTORY, state.visibleOffset)).toEqual(["0:safe", "2:lost"]);
+  successor.close();
+  // Another process finds the same end, and no damage that is new.
+  const reports: string[] = [];
+  const writer = LogWriter.open(disk, DIRECTORY, LOG_OPTIONS_DEFAULT, ({ kind }) => reports.push(kind));
+  expect([writer.nextOffset, reports]).toEqual([3, []]);
+});
+
 test.each(["fsync", "interval"] as const)(
   "%s: a log that cannot be repaired at start shows what its lane promises, and counts nothing as new",
   (durability) => {
