@@ -32,6 +32,10 @@ interface CommandEntry {
 const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   serve: { summary: "run the server", load: () => import("./serve.ts") },
   config: { summary: "check, print and write configuration files", load: () => import("./config.ts") },
+  generate: {
+    summary: "make up events: sensors, a shop, a market, a game",
+    load: () => import("./generate.ts"),
+  },
   send: { summary: "send events to a server", load: () => import("./send.ts") },
   tail: { summary: "print events, live or from the log", load: () => import("./tail.ts") },
   stress: {
