@@ -166,6 +166,10 @@ async function listen(
       maxBodyBytes,
       door: engine.authenticator,
       limits: engine.sessionLimits,
+      streamLimits: {
+        perAddress: engine.config.limits.connectionsPerAddress,
+        perSecond: engine.config.limits.connectsPerSecond,
+      },
       tls: engine.config.tls.http ? tlsOptions(engine.config) : undefined,
       audit: (entry) => logger.info("audit", { ...entry }),
     });

@@ -1,4 +1,5 @@
 /** Reading request bodies within limits: bytes, content type, depth of JSON. */
+import type { Limit } from "../metrics/layout.ts";
 import { problem, problemOf } from "./problem.ts";
 
 /** Deeper JSON is refused before it is parsed: no event needs it, and each level costs stack. */
@@ -17,11 +18,16 @@ export function contentTypeOf(request: Request): string {
  */
 export class BodyGate {
   readonly #heldBytesMax: number;
+  readonly #onLimit: (limit: Limit) => void;
   #heldBytes = 0;
 
-  /** @param heldBytesMax Of all bodies together. */
-  constructor(heldBytesMax: number) {
+  /**
+   * @param heldBytesMax Of all bodies together.
+   * @param onLimit Is told of each limit that a request runs into.
+   */
+  constructor(heldBytesMax: number, onLimit: (limit: Limit) => void) {
     this.#heldBytesMax = heldBytesMax;
+    this.#onLimit = onLimit;
   }
 
   /**
@@ -35,15 +41,16 @@ export class BodyGate {
     bytesMax: number,
     use: (bytes: Uint8Array) => Response | Promise<Response>,
   ): Promise<Response> {
-    if (Number(request.headers.get("content-length") ?? 0) > bytesMax) return tooLong(bytesMax);
+    if (Number(request.headers.get("content-length") ?? 0) > bytesMax) return this.#tooLong(bytesMax);
     let length = 0;
     try {
       const chunks: Uint8Array[] = [];
       for await (const chunk of request.body ?? []) {
         length += chunk.length;
         this.#heldBytes += chunk.length;
-        if (length > bytesMax) return tooLong(bytesMax);
+        if (length > bytesMax) return this.#tooLong(bytesMax);
         if (this.#heldBytes > this.#heldBytesMax) {
+          this.#onLimit("bodies_held");
           return problemOf("QUEUE_FULL", "Too many requests are waiting: send it again later");
         }
         chunks.push(chunk);
@@ -53,15 +60,30 @@ export class BodyGate {
       this.#heldBytes -= length;
     }
   }
+
+  /** Parses a body that is one JSON text. @returns What is wrong with it, as text. */
+  parse(bytes: Uint8Array): ParsedJson {
+    const parsed = parseJson(bytes);
+    if (parsed.isTooDeep) this.#onLimit("json_depth");
+    return parsed;
+  }
+
+  #tooLong(bytesMax: number): Response {
+    this.#onLimit("body_bytes");
+    return problem(413, `Body is longer than ${bytesMax} bytes`);
+  }
 }
 
-function tooLong(bytesMax: number): Response {
-  return problem(413, `Body is longer than ${bytesMax} bytes`);
-}
+/** A value, or what is wrong with the text. */
+export type ParsedJson =
+  | { readonly value: unknown; readonly problem?: never; readonly isTooDeep?: never }
+  | { readonly problem: string; readonly isTooDeep?: true };
 
 /** Parses JSON that is UTF-8 and not nested deeper than JSON_DEPTH_MAX. @returns What is wrong, as text. */
-export function parseJson(bytes: Uint8Array): { readonly value: unknown } | { readonly problem: string } {
-  if (depthOf(bytes) > JSON_DEPTH_MAX) return { problem: `JSON is nested deeper than ${JSON_DEPTH_MAX}` };
+export function parseJson(bytes: Uint8Array): ParsedJson {
+  if (depthOf(bytes) > JSON_DEPTH_MAX) {
+    return { problem: `JSON is nested deeper than ${JSON_DEPTH_MAX}`, isTooDeep: true };
+  }
   let text: string;
   try {
     text = utf8.decode(bytes);

@@ -4,7 +4,6 @@ import type { ConsumerPosition } from "../deliver/consumer.ts";
 import { BadRequest, Conflict, isConsumerName, shardKey } from "../deliver/request.ts";
 import { forbidden } from "./access.ts";
 import type { ApiContext } from "./context.ts";
-import { parseJson } from "./body.ts";
 import { groupEvent } from "./group-event.ts";
 import { groupFields, groupRequestOf, memberName } from "./group-request.ts";
 import { problem, problemOf } from "./problem.ts";
@@ -208,7 +207,7 @@ function reset(context: ApiContext, call: ApiRequest): Response {
 function pull(context: ApiContext, call: ApiRequest): Promise<Response> | Response {
   const { groups } = context;
   return context.bodies.read(call.request, BODY_BYTES_MAX, (bytes) => {
-    const body = bodyOf(pullBody, bytes);
+    const body = bodyOf(context, pullBody, bytes);
     if (body.response) return Promise.resolve(body.response);
     const name = call.params["name"] ?? "";
     if (!isConsumerName(name)) return Promise.resolve(problemOf("USAGE", "The group's name is not valid"));
@@ -230,7 +229,7 @@ function pull(context: ApiContext, call: ApiRequest): Promise<Response> | Respon
 function settle(context: ApiContext, call: ApiRequest): Promise<Response> | Response {
   const { groups } = context;
   return context.bodies.read(call.request, BODY_BYTES_MAX, (bytes) => {
-    const body = bodyOf(settleBody, bytes);
+    const body = bodyOf(context, settleBody, bytes);
     if (body.response) return Promise.resolve(body.response);
     const name = call.params["name"] ?? "";
     const { member: who, done, retry, extend } = body.value;
@@ -256,8 +255,8 @@ function refusal(refused: BadRequest): Response {
   return refused instanceof Conflict ? problem(409, refused.message) : problemOf("USAGE", refused.message);
 }
 
-function bodyOf<T>(schema: z.ZodType<T>, bytes: Uint8Array): Checked<T> {
-  const parsed = parseJson(bytes);
+function bodyOf<T>({ bodies }: ApiContext, schema: z.ZodType<T>, bytes: Uint8Array): Checked<T> {
+  const parsed = bodies.parse(bytes);
   if ("problem" in parsed) return { response: problemOf("USAGE", parsed.problem) };
   return check(schema, parsed.value, "Body is not valid");
 }

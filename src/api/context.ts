@@ -6,6 +6,7 @@ import type { BodyGate } from "./body.ts";
 import type { EngineView } from "./engine-view.ts";
 import type { Live } from "./live.ts";
 import type { Publisher } from "./publisher.ts";
+import type { StreamLimits } from "./stream-limits.ts";
 import type { Turns } from "./turns.ts";
 
 export interface ApiContext {
@@ -18,6 +19,7 @@ export interface ApiContext {
   /** Consumer groups at work. */
   readonly groups: Groups;
   readonly bodies: BodyGate;
+  readonly streams: StreamLimits;
   /** What dashboards draw. */
   readonly live: Live;
   /** Largest request body. */

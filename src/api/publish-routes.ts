@@ -6,7 +6,7 @@ import type { Caller } from "../auth/caller.ts";
 import { LISTENERS, PRIORITY_NAMES } from "../event/frame.ts";
 import { count } from "../metrics/counters.ts";
 import { LIMITS, SOURCE_LIMITED } from "../metrics/layout.ts";
-import { contentTypeOf, parseJson } from "./body.ts";
+import { contentTypeOf } from "./body.ts";
 import type { ApiContext } from "./context.ts";
 import { problem, problemOf } from "./problem.ts";
 import type { PublishOutcome, Submission } from "./publish-request.ts";
@@ -144,9 +144,7 @@ function publishMany(context: ApiContext, call: ApiRequest): Response | Promise<
   const { acks } = query.value;
   return context.bodies.read(call.request, context.maxBodyBytes, async (bytes) => {
     const isArray = kind === "array" || (kind === "either" && startsWithBracket(bytes));
-    const submissions = isArray
-      ? submissionsOfArray(bytes)
-      : submissionsOfLines(bytes, context.engine.maxFrameBytes);
+    const submissions = isArray ? submissionsOfArray(context, bytes) : submissionsOfLines(context, bytes);
     if (submissions instanceof Response) return submissions;
     call.rate?.take(context.meters.nowUs(), submissions.length, bytes.length);
     return answer(await context.publisher.publish(withheld(call.caller, submissions), acks), acks);
@@ -205,8 +203,8 @@ export function resultOf(outcome: PublishOutcome): z.infer<typeof publishResult>
   return place;
 }
 
-function submissionsOfArray(bytes: Uint8Array): readonly Submission[] | Response {
-  const parsed = parseJson(bytes);
+function submissionsOfArray({ bodies }: ApiContext, bytes: Uint8Array): readonly Submission[] | Response {
+  const parsed = bodies.parse(bytes);
   if ("problem" in parsed) return problemOf("USAGE", parsed.problem);
   const list = check(z.array(z.unknown()).max(BATCH_COUNT_MAX), parsed.value, "Body is not a list of events");
   if (list.response) return list.response;
@@ -214,10 +212,13 @@ function submissionsOfArray(bytes: Uint8Array): readonly Submission[] | Response
 }
 
 /** A line that is no event is refused by itself; those around it are published. */
-function submissionsOfLines(bytes: Uint8Array, maxFrameBytes: number): readonly Submission[] | Response {
+function submissionsOfLines(
+  { bodies, engine }: ApiContext,
+  bytes: Uint8Array,
+): readonly Submission[] | Response {
   const submissions: Submission[] = [];
   // Base64 and escapes make a line longer than its frame, up to sixfold.
-  const lineBytesMax = maxFrameBytes * 6 + FRAME_OVERHEAD_BYTES;
+  const lineBytesMax = engine.maxFrameBytes * 6 + FRAME_OVERHEAD_BYTES;
   for (let at = 0; at < bytes.length;) {
     const newline = bytes.indexOf(0x0a, at);
     const end = newline < 0 ? bytes.length : newline;
@@ -227,8 +228,10 @@ function submissionsOfLines(bytes: Uint8Array, maxFrameBytes: number): readonly 
     if (submissions.length === BATCH_COUNT_MAX) {
       return problem(413, `Body has more than ${BATCH_COUNT_MAX} events`);
     }
-    const parsed = line.length > lineBytesMax ? { problem: "Line is too long" } : parseJson(line);
-    submissions.push("problem" in parsed ? parsed : submissionOf(parsed.value));
+    const parsed = line.length > lineBytesMax ? { problem: "Line is too long" } : bodies.parse(line);
+    submissions.push(
+      parsed.problem === undefined ? submissionOf(parsed.value) : { problem: parsed.problem },
+    );
   }
   return submissions.length === 0 ? problemOf("USAGE", "The body is empty") : submissions;
 }

@@ -6,12 +6,15 @@ import { Groups } from "../deliver/groups.ts";
 import { ShardTails } from "../deliver/tail.ts";
 import { describeDamage } from "../log/damage.ts";
 import { openSourceLatency, SOURCE_DELIVER } from "../metrics/latency.ts";
+import { count } from "../metrics/counters.ts";
+import { LIMITS, SOURCE_LIMITED } from "../metrics/layout.ts";
 import { nowUs } from "../system/clock.ts";
 import { PortHandover } from "../system/port-handover.ts";
 import { BodyGate } from "./body.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import type { Caller } from "../auth/caller.ts";
 import type { SubscriptionRequest } from "../deliver/request.ts";
+import type { ConnectionLimitOptions } from "../ingest/connection-limits.ts";
 import type { SessionLimits } from "../ingest/session-context.ts";
 import type { TlsListenerOptions } from "../ingest/tcp.ts";
 import { Access, type Admission, type AuditEntry } from "./access.ts";
@@ -25,6 +28,7 @@ import { Publisher } from "./publisher.ts";
 import type { ApiRequest, Route } from "./route.ts";
 import { apiRoutes } from "./routes.ts";
 import { UPGRADED } from "./subscribe-routes.ts";
+import { StreamLimits } from "./stream-limits.ts";
 import { Turns } from "./turns.ts";
 import type { SocketData } from "./websocket.ts";
 import { WebSockets } from "./websockets.ts";
@@ -37,6 +41,8 @@ export interface HttpServerOptions {
   /** Who finds out who clients are; absent: everybody may do everything. */
   readonly door?: Pick<Authenticator, "authenticate"> | undefined;
   readonly limits?: SessionLimits | undefined;
+  /** Of streams and WebSockets; absent: no limits of single addresses. */
+  readonly streamLimits?: ConnectionLimitOptions | undefined;
   readonly tls?: TlsListenerOptions | undefined;
   /** Is told of every action of an administrator. */
   readonly audit?: ((entry: AuditEntry) => void) | undefined;
@@ -94,7 +100,7 @@ export class HttpServer {
   }
 
   private constructor(engine: EngineView, options: HttpServerOptions) {
-    this.#context = openContext(engine, options.maxBodyBytes);
+    this.#context = openContext(engine, options);
     this.#options = options;
     const { door, limits, tls } = options;
     this.#sockets = new WebSockets(this.#context, { isGuarded: door !== undefined, limits });
@@ -117,7 +123,10 @@ export class HttpServer {
     this.#context.turns.start();
     this.#sweepers = [
       setInterval(() => this.#context.tails.sweep(), SWEEP_MS),
-      setInterval(() => this.#access.sweep(), EXPIRY_MS),
+      setInterval(() => {
+        this.#access.sweep();
+        this.#context.streams.sweep();
+      }, EXPIRY_MS),
     ];
   }
 
@@ -247,6 +256,8 @@ export class HttpServer {
     const admission = await this.#access.admit(route, request, url);
     const response = admission.response ??
       await this.#answer(route, { request, url, params, server }, admission);
+    // Nobody would read it: what stands behind a stream must learn of it.
+    if (request.method === "HEAD") await response.body?.cancel();
     this.#access.note(route, server.requestIP(request)?.address ?? "", admission, response.status);
     return response;
   }
@@ -296,7 +307,10 @@ function answerError(error: unknown, engine: EngineView): Response {
   return problemOfError(error);
 }
 
-function openContext(engine: EngineView, maxBodyBytes: number): ApiContext {
+function openContext(
+  engine: EngineView,
+  { maxBodyBytes, streamLimits = { perAddress: null, perSecond: null } }: HttpServerOptions,
+): ApiContext {
   const { source, doorbell, control, shards, sourceLatencies } = engine;
   const turns = new Turns({ source, doorbell, control });
   const tails = new ShardTails(shards, (damage) => {
@@ -321,7 +335,11 @@ function openContext(engine: EngineView, maxBodyBytes: number): ApiContext {
     turns,
     maxBodyBytes,
     live: new Live(engine),
-    bodies: new BodyGate(Math.max(HELD_BODY_BYTES, maxBodyBytes * 4)),
+    streams: new StreamLimits(streamLimits, { counters: source.counters, nowUs }),
+    bodies: new BodyGate(
+      Math.max(HELD_BODY_BYTES, maxBodyBytes * 4),
+      (limit) => count(source.counters, SOURCE_LIMITED + LIMITS.indexOf(limit), 1),
+    ),
     publisher,
     meters,
     groups: new Groups({

@@ -4,7 +4,7 @@ import { forbidden } from "./access.ts";
 import type { ApiContext } from "./context.ts";
 import { problem, problemOf } from "./problem.ts";
 import { type ApiRequest, checkQuery, type Route } from "./route.ts";
-import { subscribeQuery, timeSchema } from "./schemas.ts";
+import { problemSchema, subscribeQuery, timeSchema } from "./schemas.ts";
 import { decodeEventId, serveSse } from "./sse.ts";
 
 /** Makes a WebSocket of a request. @returns `false` when it cannot be upgraded. */
@@ -26,6 +26,7 @@ export function subscribeRoutes(context: ApiContext, upgrade: Upgrade): Route[] 
     responses: {
       101: { description: "A WebSocket" },
       200: { description: "Events without end", contentType: "text/event-stream" },
+      429: { description: "Too many streams, in all or of one address", schema: problemSchema },
     },
     handle: (call) => subscribe(context, upgrade, call),
   }];
@@ -49,12 +50,27 @@ function subscribe(context: ApiContext, upgrade: Upgrade, call: ApiRequest): Res
     ? undefined
     : call.caller.uncovered("subscribe", request.topics);
   if (uncovered !== undefined) return forbidden("subscribe to", uncovered);
+  const leave = context.streams.enter(call.server.requestIP(call.request)?.address ?? "");
+  if (leave instanceof Response) return leave;
+  const guest: ApiRequest = {
+    ...call,
+    watch: (end) => {
+      const unwatch = call.watch(end);
+      return () => {
+        unwatch();
+        leave();
+      };
+    },
+  };
   if (isUpgrade) {
-    if (upgrade(call, topics === undefined ? undefined : request)) return UPGRADED;
+    if (upgrade(guest, topics === undefined ? undefined : request)) return UPGRADED;
+    leave();
     return problem(400, "The WebSocket handshake is not complete");
   }
-  const response = serveSse(context, request, call.watch);
-  return response instanceof BadRequest ? problemOf("USAGE", response.message) : response;
+  const response = serveSse(context, request, guest.watch);
+  if (!(response instanceof BadRequest)) return response;
+  leave();
+  return problemOf("USAGE", response.message);
 }
 
 /** Stands for "no response": the connection is a WebSocket now. */

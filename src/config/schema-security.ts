@@ -91,9 +91,14 @@ export const tlsSection = section("TLS 1.2 and later on TCP, HTTP and gRPC", {
 });
 
 export const limitsSection = section("What one client may use", {
-  connections_per_address: limit("TCP connections at a time from one address", "none", 1, 65_535),
+  connections_per_address: limit(
+    "TCP connections at a time from one address; the same of streams and WebSockets",
+    "none",
+    1,
+    65_535,
+  ),
   connects_per_second: limit(
-    "New TCP connections a second from one address, after as many at once",
+    "New TCP connections a second from one address, after as many at once; the same of streams",
     "none",
     1,
     100_000,

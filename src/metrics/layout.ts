@@ -42,6 +42,9 @@ export const LIMITS = [
   "rate",
   "login_timeout",
   "subscriber_buffer",
+  "body_bytes",
+  "bodies_held",
+  "json_depth",
 ] as const;
 export type Limit = (typeof LIMITS)[number];
 export const SOURCE_COUNTERS = SOURCE_DELIVERED + 16;

@@ -5,7 +5,7 @@ const request = (body: string | ReadableStream) => new Request("http://localhost
 const status = async (response: Promise<Response>) => (await response).status;
 
 test("read() takes a body up to the limit and refuses one above it, whatever it says of its length", async () => {
-  const gate = new BodyGate(1000);
+  const gate = new BodyGate(1000, () => {});
   const use = (bytes: Uint8Array) => new Response(String(bytes.length));
   expect(await (await gate.read(request("x".repeat(10)), 10, use)).text()).toBe("10");
   expect(await status(gate.read(request("x".repeat(11)), 10, use))).toBe(413);
@@ -20,7 +20,7 @@ test("read() takes a body up to the limit and refuses one above it, whatever it 
 });
 
 test("read() refuses with 429 while too many bytes are held, and takes them again afterwards", async () => {
-  const gate = new BodyGate(15);
+  const gate = new BodyGate(15, () => {});
   const held = Promise.withResolvers<Response>();
   const first = gate.read(request("x".repeat(10)), 10, () => held.promise);
   await new Promise((resolve) => setImmediate(resolve));
@@ -40,6 +40,7 @@ test("parseJson() takes JSON_DEPTH_MAX levels and refuses one more; brackets in 
   const nested = (depth: number) => new TextEncoder().encode("[".repeat(depth) + "]".repeat(depth));
   expect(parseJson(nested(JSON_DEPTH_MAX))).toHaveProperty("value");
   expect(parseJson(nested(JSON_DEPTH_MAX + 1))).toEqual({
+    isTooDeep: true,
     problem: `JSON is nested deeper than ${JSON_DEPTH_MAX}`,
   });
   const text = JSON.stringify({ a: "[".repeat(200), b: '\\"[[['.repeat(50) });
