@@ -116,8 +116,8 @@ function ruleSpec(name: string, rule: RuleInput, check: Checks): RuleSpec {
     check.report([...path, "route"], `${formatPath(path)} has both route and publish: route publishes, too`);
   }
   const state = stateSpec(path, rule, check);
-  if (state === undefined && by !== null) {
-    check.report([...path, "by"], `${formatPath(path)}.by needs rate, absence, sequence or threshold`);
+  if (state === undefined && by !== null && alert === undefined) {
+    check.report([...path, "by"], `${formatPath(path)}.by needs rate, absence, sequence, threshold or alert`);
   }
   const acts = alert !== undefined || publish !== undefined || rule.drop || rule.dead_letter ||
     filter !== null || priority !== undefined ||

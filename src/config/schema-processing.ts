@@ -51,7 +51,7 @@ const rule = section("A rule", {
   topics: topics(),
   when: optionalText("Condition (CEL), such as payload.celsius > 80"),
   filter: optionalText("Condition (CEL): events for which it does not hold go no further"),
-  by: optionalText("Key of a stateful rule (CEL), such as payload.sensor"),
+  by: optionalText("Key (CEL) of what the rule remembers and of its alerts, such as payload.sensor"),
   rate: section("So many events in so much time", {
     count: requiredCount("Events", 2, 100_000),
     within: requiredDuration("Time", { min: 1 }),
@@ -79,7 +79,10 @@ const rule = section("A rule", {
       "warning",
     ),
     message: requiredText("Text; {expressions} in braces"),
-    cooldown: duration("Silence after an alert of the same rule and key", "1m"),
+    cooldown: duration(
+      "Silence after an alert of the same rule and key, or topic where there is no key",
+      "1m",
+    ),
   }).optional(),
   publish: section("Publishes an event", {
     topic: requiredText("Topic; {expressions} in braces"),

@@ -24,9 +24,10 @@ import { ShardFeed } from "./shard-feed.ts";
 /** Name among the consumers of the store, and of its checkpoint. */
 const CONSUMER = "processor";
 const STATE = "state";
-/** Shortest time between commits that bring results out, and how many times longer than the commit it is at least. */
+/** Shortest time between commits that bring results out. */
 const COMMIT_PAUSE_MS = 20;
-const COMMIT_PAUSE_FACTOR = 10;
+/** How many times longer than a commit the time to the next one is: large state must not leave none for events. */
+const COMMIT_PAUSE_FACTOR = 4;
 /** Longest time in which the clock is not looked at. */
 const PASS_US = 50_000;
 
@@ -213,8 +214,10 @@ export class Processing {
   /** Results are waited for; positions alone have time. */
   #pauseMs(): number {
     const { checkpointIntervalMs } = this.#options;
-    if (!this.#host.processor.wantsCommit) return checkpointIntervalMs;
-    return Math.min(checkpointIntervalMs, Math.max(COMMIT_PAUSE_MS, this.#commitMs * COMMIT_PAUSE_FACTOR));
+    const wantedMs = this.#host.processor.wantsCommit
+      ? Math.min(COMMIT_PAUSE_MS, checkpointIntervalMs)
+      : checkpointIntervalMs;
+    return Math.max(wantedMs, this.#commitMs * COMMIT_PAUSE_FACTOR);
   }
 
   /** Processes the batch that was received first. @returns Whether there was one. */

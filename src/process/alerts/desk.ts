@@ -53,7 +53,9 @@ export class AlertDesk {
 
   raise(occasion: Occasion): void {
     const { rule, key, alert: { severity, cooldownMs } } = occasion;
-    const suppressed = this.#cooldown.admit(`${rule}\0${severity}\0${key}`, cooldownMs, occasion.raisedUs);
+    // A rule without keys is still about each topic by itself: one hot machine must not silence the next.
+    const about = `${rule}\0${severity}\0${key === "" ? occasion.topic : key}`;
+    const suppressed = this.#cooldown.admit(about, cooldownMs, occasion.raisedUs);
     if (suppressed < 0) return;
     const { id, message, raisedUs, source, topic, eventId, context } = occasion;
     const alert: Alert = {

@@ -44,7 +44,7 @@ export interface AlertSpec {
   readonly severity: Severity;
   /** Text with `{expression}` in it. */
   readonly message: string;
-  /** Silence after an alert of the same rule and key. */
+  /** Silence after an alert of the same rule and key, or topic where there is no key. */
   readonly cooldownMs: number;
 }
 
@@ -63,7 +63,7 @@ export interface RuleSpec {
   readonly topics: readonly string[];
   /** Condition; absent: every event. */
   readonly when?: string;
-  /** What makes one state of a stateful rule: an expression; absent: one for all. */
+  /** Key of what the rule remembers and of its alerts: an expression; absent: one for all. */
   readonly by?: string;
   readonly state?: StateSpec;
   /** Only events for which this condition holds go on; absent: all. */

@@ -47,7 +47,10 @@ function deskOf(spec: Partial<AlertsSpec> = {}) {
       throw new Error(problem);
     },
   });
-  const raise = (atUs: number, more: { key?: string; severity?: "INFO" | "WARNING" } = {}) =>
+  const raise = (
+    atUs: number,
+    more: { key?: string; topic?: string; severity?: "INFO" | "WARNING" } = {},
+  ) =>
     desk.raise({
       rule: "r",
       alert: { severity: more.severity ?? "WARNING", message: "", cooldownMs: 10 },
@@ -56,7 +59,7 @@ function deskOf(spec: Partial<AlertsSpec> = {}) {
       id: `id-${atUs}`,
       raisedUs: atUs,
       source: "batch/0/1",
-      topic: "t",
+      topic: more.topic ?? "t",
       eventId: "e",
       context: { n: 1n },
     });
@@ -78,6 +81,15 @@ test("raise() keeps repeats of rule, severity and key back, and tells how many",
   ]);
   expect(desk.takeRaised()).toEqual(told);
   expect(desk.takeRaised()).toEqual([]);
+});
+
+test("without a key each topic has its own cooldown, and with one the topic does not matter", () => {
+  const { told, raise } = deskOf();
+  raise(0);
+  raise(1, { topic: "other" });
+  raise(2, { key: "k" });
+  raise(3, { key: "k", topic: "other" });
+  expect(told.map(({ message }) => message)).toEqual(["at 0", "at 1", "at 2"]);
 });
 
 test("an alert is published on its own topic in the form the API has, the rule behind the beginning", () => {
