@@ -124,6 +124,12 @@ const DRILLS: readonly Drill[] = [
     quick: tests("tests/fuzz"),
   },
   {
+    name: "overload",
+    shows: "twice as many BATCH events as their lane takes: CRITICAL ones go on",
+    full: program("tests/e2e/overload.ts", "--seconds", "60", "--judge-times"),
+    quick: program("tests/e2e/overload.ts", "--seconds", "15"),
+  },
+  {
     name: "end-to-end",
     shows: "stress with verification, kills, restarts, backup, dead letters, ledger",
     full: tests("tests/e2e", { ESC_DRILL: "1" }),

@@ -124,6 +124,8 @@ export function createEngineMemory(config: Config, layout: DataLayout): EngineMe
   const frameBytesMax = config.ingestion.maxFrameBytes + FRAME_PREFIX_BYTES;
   const recordBytesMax = RUN_HEADER_BYTES + Math.max(frameBytesMax, RUN_BYTES_MAX);
   const ringBytes = (wanted: number) => ringCapacity(wanted, recordBytesMax);
+  // What sources have handed on before they hear that a connection is not to be read: all of it must find a place.
+  const underWayBytes = (config.ingestion.workers + 1) * config.ingestion.queueBytes;
 
   const laneThreads: LaneThreadMemory[] = [];
   const shards: ShardMemory[] = [];
@@ -139,7 +141,7 @@ export function createEngineMemory(config: Config, layout: DataLayout): EngineMe
       },
       lane,
       ring: createRing(queueBytes),
-      parking: createRing(ringBytes(queueBytes * 2)),
+      parking: createRing(ringBytes(Math.max(queueBytes * 2, underWayBytes))),
       hand: createHand(align8(Math.max(config.log.batchBytes, recordBytesMax))),
       intent: createIntent(),
       laneCounters: createCounters(LANE_COUNTERS),

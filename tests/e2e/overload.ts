@@ -1,11 +1,12 @@
 /**
  * Twice as many BATCH events as their lane can take, for a while: what becomes of CRITICAL ones?
  *
- *     bun tests/e2e/overload.ts [--seconds 60]
+ *     bun tests/e2e/overload.ts [--seconds 60] [--judge-times]
  *
  * First it finds out what the batch lane can take, then sends twice that, and CRITICAL events beside it. At the end:
- * no CRITICAL event is lost, 99 % of them stayed within the promise, BATCH ones went to the DLQ, the server is
- * HEALTHY again within 10 s, and the books balance. Exit 1 otherwise.
+ * no CRITICAL event is lost, BATCH ones went to the DLQ and none of those is lost, the server is HEALTHY again, and the
+ * books balance. With --judge-times, on a machine that does nothing else: 99 % of the CRITICAL events stayed within the
+ * promise, and it was HEALTHY within 10 s. Exit 1 otherwise.
  */
 import { parseArgs } from "node:util";
 import { EscServer } from "../support/esc.ts";
@@ -26,7 +27,13 @@ interface Stats {
   readonly pipeline: { readonly state: string; readonly health: string };
 }
 
-const { values } = parseArgs({ options: { seconds: { type: "string", default: "60" } } });
+const { values } = parseArgs({
+  options: {
+    seconds: { type: "string", default: "60" },
+    "judge-times": { type: "boolean", default: false },
+  },
+});
+const judgesTimes = values["judge-times"];
 const seconds = Number(values.seconds);
 const server = await EscServer.start({
   config: {
@@ -108,20 +115,23 @@ try {
   const shed = number('esc_dlq_events_total{reason="shed"}');
   const p99Ms = (last.lanes["realtime"]?.p99_us ?? NaN) / 1000;
   console.log(`offered ${(offered / capacity).toFixed(2)} x; states ${[...states].join(", ")}`);
-  console.log(
-    `BATCH: ${shed.toLocaleString("en")} shed into the DLQ, ${
-      number("esc_dlq_lost_total")
-    } dead letters lost`,
-  );
+  const shedLost = number('esc_events_dropped_total{lane="batch",reason="shed"}') - shed;
+  console.log(`BATCH: ${shed.toLocaleString("en")} shed into the DLQ, ${shedLost} of them lost on the way`);
   console.log(
     `CRITICAL: ${critical} sent, ${storedIn(last, "realtime")} stored, p99 ${p99Ms.toFixed(2)} ms, ` +
       `${late} over ${SLA_MS} ms`,
   );
   console.log(`HEALTHY ${(recoveryMs / 1000).toFixed(1)} s after the load; imbalance ${ledger.imbalance}`);
   if (storedIn(last, "realtime") !== critical) problems.push("CRITICAL events are missing");
-  if (!(p99Ms <= SLA_MS)) problems.push(`99 % of the CRITICAL events took more than ${SLA_MS} ms`);
+  if (shedLost !== 0) problems.push("events that were shed are in no DLQ");
+  if (last.pipeline.health !== "HEALTHY") problems.push(`health is still ${last.pipeline.health}`);
+  if (judgesTimes && !(p99Ms <= SLA_MS)) {
+    problems.push(`99 % of the CRITICAL events took more than ${SLA_MS} ms`);
+  }
   if (!(shed > 0)) problems.push("no BATCH event was shed");
-  if (recoveryMs > RECOVERY_MS_MAX) problems.push(`recovery took more than ${RECOVERY_MS_MAX / 1000} s`);
+  if (judgesTimes && recoveryMs > RECOVERY_MS_MAX) {
+    problems.push(`recovery took more than ${RECOVERY_MS_MAX / 1000} s`);
+  }
   if (ledger.imbalance !== 0) problems.push("the books do not balance");
   for (const problem of problems) console.log(`PROBLEM: ${problem}`);
   exitCode = problems.length === 0 ? 0 : 1;
