@@ -11,6 +11,7 @@ export const VIEWS = [
   { id: "log", title: "Log" },
   { id: "publish", title: "Publish" },
   { id: "config", title: "Configuration" },
+  { id: "market", title: "Market" },
 ] as const;
 export type ViewId = (typeof VIEWS)[number]["id"];
 

@@ -1,5 +1,6 @@
 /** What is around every view: where one can go, how the connection is, what is shown. */
 import { useEffect, useRef } from "preact/hooks";
+import { Boundary } from "./parts/boundary.tsx";
 import { ConfirmDialog } from "./parts/confirm.tsx";
 import { HelpDialog } from "./help.tsx";
 import { linkTo, route, type ViewId, VIEWS } from "./route.ts";
@@ -7,13 +8,14 @@ import { refusal } from "./session.ts";
 import { SignIn } from "./sign-in.tsx";
 import { alerts } from "./live/alerts.ts";
 import { newest } from "./live/timeline.ts";
-import { live } from "./live/source.ts";
+import { hello, live } from "./live/source.ts";
 import { TopBar } from "./top-bar.tsx";
 import { AlertsView } from "./views/alerts.tsx";
 import { ConfigView } from "./views/config.tsx";
 import { ConsumersView } from "./views/consumers.tsx";
 import { DeadLettersView } from "./views/dead-letters.tsx";
 import { LogView } from "./views/log.tsx";
+import { MarketView } from "./views/market.tsx";
 import { OverviewView } from "./views/overview.tsx";
 import { PublishView } from "./views/publish.tsx";
 import { TopicsView } from "./views/topics.tsx";
@@ -30,6 +32,7 @@ const CONTENT: Readonly<Record<ViewId, ComponentType>> = {
   log: LogView,
   publish: PublishView,
   config: ConfigView,
+  market: MarketView,
 };
 
 export function Shell() {
@@ -60,12 +63,15 @@ export function Shell() {
       <TopBar />
       <div class="columns">
         <nav aria-label="Views">
-          {VIEWS.map(({ id, title }, index) => (
+          {VIEWS.filter(({ id }) => id !== "market" || hello.value?.has_market === true).map((
+            { id, title },
+            index,
+          ) => (
             <a
               key={id}
               href={linkTo(id)}
               aria-current={id === view ? "page" : undefined}
-              title={`Key ${index + 1}`}
+              title={`Key ${id === "market" ? "m" : index + 1}`}
             >
               <span>{title}</span>
               <Badge view={id} />
@@ -74,7 +80,13 @@ export function Shell() {
         </nav>
         <main id="main">
           <h2 ref={heading} tabIndex={-1} class="view-title">{title}</h2>
-          {refusal.value === undefined ? <Content /> : <SignIn />}
+          {refusal.value === undefined
+            ? (
+              <Boundary key={view}>
+                <Content />
+              </Boundary>
+            )
+            : <SignIn />}
         </main>
       </div>
       <ConfirmDialog />

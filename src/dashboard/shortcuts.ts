@@ -9,7 +9,8 @@ import { toggleTheme } from "./theme.ts";
 export const isHelpOpen = signal(false);
 
 export const SHORTCUTS: readonly { readonly keys: string; readonly does: string }[] = [
-  { keys: `1 – ${VIEWS.length}`, does: "show a view" },
+  { keys: "1 – 9", does: "show a view" },
+  { keys: "m", does: "show the market" },
   { keys: "/", does: "go to the first field of the view" },
   { keys: "p", does: "freeze the charts, or go on" },
   { keys: "+ −", does: "zoom charts in or out" },
@@ -27,6 +28,7 @@ const ACTIONS: Readonly<Record<string, () => void>> = {
   "=": () => zoomBy(0.5),
   "-": () => zoomBy(2),
   "0": followLive,
+  m: () => show("market"),
   t: toggleTheme,
   "?": () => isHelpOpen.value = true,
 };

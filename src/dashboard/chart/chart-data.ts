@@ -8,7 +8,6 @@ export interface Series {
   readonly values: readonly Cell[];
   /** Place in the palette: the same thing has the same colour in every chart. */
   readonly color: number;
-  readonly isDashed?: boolean;
 }
 
 export interface ChartData {

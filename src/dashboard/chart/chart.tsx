@@ -4,7 +4,9 @@ import { useEffect, useRef } from "preact/hooks";
 import type uPlot from "uplot";
 import { format } from "../format.ts";
 import { theme } from "../theme.ts";
-import type { ChartData } from "./chart-data.ts";
+import { csvOf } from "../export/csv.ts";
+import { sceneOf } from "../export/scene.ts";
+import { type ChartData, cut } from "./chart-data.ts";
 import { ExportMenu } from "./export-menu.tsx";
 import { seriesColor } from "./palette.ts";
 import { createPlot, sameSeries, updatePlot } from "./plot.ts";
@@ -60,13 +62,21 @@ export function Chart({ data, span = liveSpan, children }: ChartProps) {
     if (!next.delete(label)) next.add(label);
     hidden.value = next;
   };
-  const visible = { ...data, series: data.series.filter(({ label }) => !hidden.value.has(label)) };
+  const visible = cut(
+    { ...data, series: data.series.filter(({ label }) => !hidden.value.has(label)) },
+    span.range.value,
+  );
   return (
     <figure class="chart card" data-chart={data.id}>
       <figcaption>
         <h3>{data.title}</h3>
         {children}
-        <ExportMenu data={visible} span={span} />
+        <ExportMenu
+          id={data.id}
+          title={data.title}
+          drawing={(theme) => sceneOf(visible, span.range.value, theme)}
+          csv={() => csvOf(visible)}
+        />
       </figcaption>
       <div
         class="plot"

@@ -1,20 +1,25 @@
 /** What a chart shows, as a file: a picture for a report, numbers for a sheet. */
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { csvOf } from "../export/csv.ts";
 import { pdfOf } from "../export/pdf.ts";
 import { pngOf } from "../export/png.ts";
 import { save } from "../export/save.ts";
-import { sceneOf } from "../export/scene.ts";
+import type { Scene } from "../export/scene.ts";
 import { svgOf } from "../export/svg.ts";
-import { theme } from "../theme.ts";
-import { type ChartData, cut } from "./chart-data.ts";
-import type { Span } from "./span.ts";
+import { type Theme, theme } from "../theme.ts";
 
 const FORMATS = ["PNG", "SVG", "PDF", "CSV"] as const;
 type Format = (typeof FORMATS)[number];
 
-export function ExportMenu({ data, span }: { readonly data: ChartData; readonly span: Span }) {
+export interface ExportMenuProps {
+  /** For the file's name. */
+  readonly id: string;
+  readonly title: string;
+  readonly drawing: (theme: Theme) => Scene;
+  readonly csv: () => string;
+}
+
+export function ExportMenu(props: ExportMenuProps) {
   const isOpen = useSignal(false);
   const menu = useRef<HTMLDivElement>(null);
   useEffect(() => {
@@ -31,8 +36,7 @@ export function ExportMenu({ data, span }: { readonly data: ChartData; readonly 
   }, [isOpen.value]);
   const choose = async (format: Format) => {
     isOpen.value = false;
-    const shown = cut(data, span.range.value);
-    save(`esc-${data.id}.${format.toLowerCase()}`, await fileOf(format, shown, span));
+    save(`esc-${props.id}.${format.toLowerCase()}`, await fileOf(format, props));
   };
   return (
     <div
@@ -46,7 +50,7 @@ export function ExportMenu({ data, span }: { readonly data: ChartData; readonly 
         type="button"
         class="quiet"
         aria-expanded={isOpen.value}
-        aria-label={`Export ${data.title}`}
+        aria-label={`Export ${props.title}`}
         onClick={() => isOpen.value = !isOpen.value}
       >
         Export
@@ -62,17 +66,16 @@ export function ExportMenu({ data, span }: { readonly data: ChartData; readonly 
   );
 }
 
-async function fileOf(format: Format, data: ChartData, span: Span): Promise<Blob> {
-  const scene = () => sceneOf(data, { range: span.range.value, theme: theme.value });
+async function fileOf(format: Format, { drawing, csv }: ExportMenuProps): Promise<Blob> {
   switch (format) {
     case "PNG":
-      return await pngOf(scene());
+      return await pngOf(drawing(theme.value));
     case "SVG":
-      return new Blob([svgOf(scene())], { type: "image/svg+xml" });
+      return new Blob([svgOf(drawing(theme.value))], { type: "image/svg+xml" });
     case "PDF":
       // Paper is white.
-      return pdfOf(sceneOf(data, { range: span.range.value, theme: "light" }));
+      return pdfOf(drawing("light"));
     case "CSV":
-      return new Blob([csvOf(data)], { type: "text/csv;charset=utf-8" });
+      return new Blob([csv()], { type: "text/csv;charset=utf-8" });
   }
 }

@@ -67,7 +67,6 @@ export function createPlot(element: HTMLElement, data: ChartData, options: PlotO
           show: !hidden.has(series.label),
           stroke: seriesColor(theme, series.color),
           width: 1.75,
-          ...(series.isDashed === true ? { dash: [5, 4] } : {}),
           ...(data.series.length <= 4 ? { fill: `${seriesColor(theme, series.color)}14` } : {}),
           points: { size: 4 },
         })),

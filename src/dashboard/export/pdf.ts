@@ -50,8 +50,7 @@ function operators(mark: Mark): string {
     }
     case "line": {
       const path = mark.points.map(([x, y], index) => `${x} ${y} ${index === 0 ? "m" : "l"}`).join(" ");
-      const dash = mark.isDashed === true ? "[5 4] 0 d" : "[] 0 d";
-      return `${color(mark.stroke)} RG ${mark.width} w 1 j ${dash} ${path} S`;
+      return `${color(mark.stroke)} RG ${mark.width} w 1 j ${path} S`;
     }
     case "text": {
       const text = winAnsi(mark.text);

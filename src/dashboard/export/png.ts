@@ -34,7 +34,6 @@ function draw(context: CanvasRenderingContext2D, mark: Mark): void {
     case "line":
       context.strokeStyle = mark.stroke;
       context.lineWidth = mark.width;
-      context.setLineDash(mark.isDashed === true ? [5, 4] : []);
       context.beginPath();
       for (const [x, y] of mark.points) context.lineTo(x, y);
       context.stroke();

@@ -17,9 +17,8 @@ function markup(mark: Mark): string {
     case "dot":
       return `<circle cx="${mark.x}" cy="${mark.y}" r="${mark.radius}" fill="${mark.fill}"/>`;
     case "line": {
-      const dash = mark.isDashed === true ? ` stroke-dasharray="5 4"` : "";
       return `<polyline points="${mark.points.map(([x, y]) => `${x},${y}`).join(" ")}" fill="none" ` +
-        `stroke="${mark.stroke}" stroke-width="${mark.width}" stroke-linejoin="round"${dash}/>`;
+        `stroke="${mark.stroke}" stroke-width="${mark.width}" stroke-linejoin="round"/>`;
     }
     case "text": {
       const weight = mark.isBold === true ? ` font-weight="600"` : "";
