@@ -1,12 +1,9 @@
 /** Copies a part of a run from one ring into another. */
 import { RUN_COUNT, RUN_HEADER_BYTES, RUN_SEQ_HI, RUN_SEQ_LO } from "../event/run.ts";
+import { copyShort, SHORT_COPY_BYTES } from "../queue/copy.ts";
 import type { RingWriter } from "../queue/ring.ts";
 
-/** Up to here a loop of words is faster than a view and a native copy: measured by `bench/dispatch.ts`. */
-const LOOP_BYTES_MAX = 128;
 const HEADER_WORDS = RUN_HEADER_BYTES / 4;
-/** Words of rings are in the machine's order, which a view must be told. */
-const LITTLE = new Uint8Array(Int32Array.of(1).buffer)[0] === 1;
 
 /** Part of a run: frames `bytes[from..to)`, the first of them being event number `skipped` (from 0). */
 export interface RunPart {
@@ -40,18 +37,8 @@ export function copyRun(writer: RingWriter, part: RunPart): boolean {
   if (part.skipped > 0) addToSeq(target, word, part.skipped);
   target[word + RUN_COUNT] = part.count;
   const start = at + RUN_HEADER_BYTES;
-  if (length <= LOOP_BYTES_MAX) {
-    const { view } = part;
-    let index = 0;
-    // The start of a record is a multiple of 8, wherever the frame lies that is copied there.
-    for (let to = start >> 2; index + 4 <= length; index += 4) {
-      target[to++] = view.getInt32(from + index, LITTLE);
-    }
-    const copy = writer.bytes;
-    for (; index < length; index++) copy[start + index] = bytes[from + index] as number;
-  } else {
-    writer.bytes.set(bytes.subarray(from, to), start);
-  }
+  if (length <= SHORT_COPY_BYTES) copyShort(part.view, from, writer, start, length);
+  else writer.bytes.set(bytes.subarray(from, to), start);
   return true;
 }
 
