@@ -74,7 +74,6 @@ async function check(files: readonly string[], { output }: CommandContext): Prom
     const hosted = new ModuleProcess([...hostCommand(), file], {
       onReady: ({ topics }) => resolve({ topics }),
       onEnd: (problem) => resolve({ problem }),
-      onBeat: () => {},
       onResult: () => {},
       onLine: (line) => output.note(line),
     });

@@ -3,12 +3,14 @@ import { readFileSync } from "node:fs";
 import type { Outcome } from "../outcome.ts";
 import type { HandlerFile, StateChange } from "./messages.ts";
 
-/** What became of a batch. */
+/** What became of a batch, or of a part of it. */
 export interface BatchResult {
   /** Outcomes by index; of an answered event that is not among them: success. */
   readonly outcomes: ReadonlyMap<number, Outcome>;
-  /** Whether the event was answered. */
+  /** Whether the event was answered, now or before. */
   readonly isAnswered: (index: number) => boolean;
+  /** Whether all of the batch is answered, or the process has ended. */
+  readonly isLast: boolean;
   readonly changes: readonly StateChange[];
   /** Why the process has ended before it answered for all; `undefined`: it goes on. */
   readonly ended?: string;
@@ -17,9 +19,7 @@ export interface BatchResult {
 export interface ProcessEvents {
   /** It can be given batches. */
   readonly onReady: (file: HandlerFile) => void;
-  /** It has shown that it is not stuck. */
-  readonly onBeat: () => void;
-  /** It has answered for the batch, or ended over it. */
+  /** It has answered for the batch or a part of it, or ended over it. */
   readonly onResult: (result: BatchResult) => void;
   /** It has ended without a batch in hand. */
   readonly onEnd: (reason: string) => void;

@@ -13,7 +13,6 @@ import { EventRecord } from "../../rules/event-facts.ts";
 import type { HandlerOutput, Outcome } from "../outcome.ts";
 import {
   ANSWER,
-  BEAT,
   encodeMessage,
   type HandlerFile,
   MessageReader,
@@ -26,8 +25,8 @@ import { outcomeOf, outputProblem, OUTPUTS_MAX } from "./outcome-check.ts";
 import { ParcelCursor } from "./parcel.ts";
 import { HandlerState } from "./state.ts";
 
-/** A sign of life at most so often, and only between two events. */
-const BEAT_MS = 10;
+/** A batch that takes longer is answered in parts. */
+const PART_MS = 20;
 /** Longest text about what went wrong. */
 const REASON_CHARACTERS_MAX = 500;
 
@@ -154,20 +153,25 @@ async function runBatch(
   context: HandlerContext,
   write: HostPort["write"],
 ): Promise<void> {
-  const outcomes: [number, Outcome][] = [];
+  let outcomes: [number, Outcome][] = [];
   const failedKeys = new Set<string>();
   const cursor = new ParcelCursor(batch);
-  let beatMs = performance.now();
+  const answer = (end: number) => {
+    const changes = context.state.takeChanges();
+    write(encodeMessage(ANSWER, JSON.stringify({ end, outcomes, changes })));
+    outcomes = [];
+  };
+  let answeredMs = performance.now();
   while (cursor.next()) {
+    if (cursor.index > 0 && performance.now() - answeredMs > PART_MS) {
+      answer(cursor.index);
+      answeredMs = performance.now();
+    }
     const event = new EventRecord();
     cursor.open(event);
     if (failedKeys.size > 0 && failedKeys.has(orderKeyOf(event))) {
       outcomes.push([cursor.index, { kind: "behind" }]);
       continue;
-    }
-    if (performance.now() - beatMs > BEAT_MS) {
-      write(encodeMessage(BEAT, ""));
-      beatMs = performance.now();
     }
     let outcome: Outcome;
     try {
@@ -183,7 +187,7 @@ async function runBatch(
     else context.state.keep();
     if (outcome.kind !== "success" || outcome.outputs !== undefined) outcomes.push([cursor.index, outcome]);
   }
-  write(encodeMessage(ANSWER, JSON.stringify({ outcomes, changes: context.state.takeChanges() })));
+  answer(cursor.index + 1);
 }
 
 /** What is no outcome is a mistake in the handler's code: trying again does not help. */

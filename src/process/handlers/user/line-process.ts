@@ -91,8 +91,7 @@ export class LineProcess implements HandlerProcess {
       return;
     }
     for (const line of lines) if (line.trim() !== "") this.#onAnswer(line);
-    if (this.#count > 0 && this.#answeredCount === this.#count) this.#finish();
-    else this.#events.onBeat();
+    if (this.#count > 0 && this.#outcomes.size > 0) this.#tell();
   }
 
   #onAnswer(line: string): void {
@@ -118,15 +117,21 @@ export class LineProcess implements HandlerProcess {
     );
   }
 
-  #finish(ended?: string): void {
+  /** Tells what was answered since the last time. */
+  #tell(ended?: string): void {
     const answered = this.#answered;
     const outcomes = this.#outcomes;
-    this.#firstId += this.#count;
-    this.#count = 0;
-    this.#answered = [];
+    const isLast = ended !== undefined || this.#answeredCount === this.#count;
+    this.#outcomes = new Map();
+    if (isLast) {
+      this.#firstId += this.#count;
+      this.#count = 0;
+      this.#answered = [];
+    }
     this.#events.onResult({
       outcomes,
       isAnswered: (index) => answered[index] === true,
+      isLast,
       changes: NOTHING_CHANGED,
       ...(ended === undefined ? {} : { ended }),
     });
@@ -134,7 +139,7 @@ export class LineProcess implements HandlerProcess {
 
   #onEnd(reason: string): void {
     if (this.#isClosed) return;
-    if (this.#count > 0) this.#finish(reason);
+    if (this.#count > 0) this.#tell(reason);
     else this.#events.onEnd(reason);
   }
 }

@@ -7,8 +7,8 @@
  *                     RUN     a parcel of events
  *     process → esc   READY   JSON: what the handler's file says of itself
  *                     REFUSED JSON text: why the file is no handler; the process ends
- *                     BEAT    nothing: it is at work, and has gone on to another event
- *                     ANSWER  JSON, see `BatchAnswer`: all events of the RUN
+ *                     ANSWER  JSON, see `BatchAnswer`: for some events of the RUN, in their order; the last one for
+ *                             all that are left
  */
 import type { Outcome } from "../outcome.ts";
 
@@ -16,8 +16,7 @@ export const STATE = 1;
 export const RUN = 2;
 export const READY = 16;
 export const REFUSED = 17;
-export const BEAT = 18;
-export const ANSWER = 19;
+export const ANSWER = 18;
 
 const PREFIX_BYTES = 5;
 /** Longest message: a parcel has one event at least, and an event may be large. */
@@ -34,8 +33,10 @@ export interface HandlerFile {
 /** A name and its value as JSON; `null`: it was deleted. */
 export type StateChange = readonly [name: string, value: string | null];
 
-/** Outcomes of a batch by index of the event; those that are not listed are plain successes. */
+/** Outcomes by index of the event; those that are not listed are plain successes. */
 export interface BatchAnswer {
+  /** It is for all events before this one that were not answered before. */
+  readonly end: number;
   readonly outcomes: readonly (readonly [index: number, outcome: Outcome])[];
   readonly changes: readonly StateChange[];
 }

@@ -9,7 +9,6 @@ import {
 import {
   ANSWER,
   type BatchAnswer,
-  BEAT,
   encodeMessage,
   MessageReader,
   READY,
@@ -23,7 +22,8 @@ const NOBODY = new Map<number, never>();
 export class ModuleProcess implements HandlerProcess {
   readonly #child: Child;
   readonly #events: ProcessEvents;
-  #isRunning = false;
+  /** Events of the batch in hand. */
+  #count = 0;
   #isClosed = false;
   /** Why its file was refused. */
   #refusal: string | undefined;
@@ -49,8 +49,8 @@ export class ModuleProcess implements HandlerProcess {
     this.#child.write(encodeMessage(STATE, JSON.stringify(entries)));
   }
 
-  run(parcel: Uint8Array): void {
-    this.#isRunning = true;
+  run(parcel: Uint8Array, count: number): void {
+    this.#count = count;
     this.#child.write(encodeMessage(RUN, parcel));
   }
 
@@ -72,28 +72,32 @@ export class ModuleProcess implements HandlerProcess {
       case REFUSED:
         this.#refusal = JSON.parse(body.toString());
         return;
-      case BEAT:
-        this.#events.onBeat();
-        return;
       case ANSWER: {
-        this.#isRunning = false;
-        const { outcomes, changes } = JSON.parse(body.toString()) as BatchAnswer;
-        this.#events.onResult({ outcomes: new Map(outcomes), changes, isAnswered: () => true });
+        const { end, outcomes, changes } = JSON.parse(body.toString()) as BatchAnswer;
+        const isLast = end === this.#count;
+        if (isLast) this.#count = 0;
+        this.#events.onResult({
+          outcomes: new Map(outcomes),
+          changes,
+          isAnswered: (index) => index < end,
+          isLast,
+        });
       }
     }
   }
 
   #onEnd(reason: string): void {
     if (this.#isClosed) return;
-    if (!this.#isRunning) {
+    if (this.#count === 0) {
       this.#events.onEnd(reason);
       return;
     }
-    this.#isRunning = false;
+    this.#count = 0;
     this.#events.onResult({
       outcomes: NOBODY,
       changes: NOTHING_CHANGED,
       isAnswered: () => false,
+      isLast: true,
       ended: reason,
     });
   }

@@ -62,7 +62,7 @@ export class HandlerRunner {
   /** Events in hand that were sent, by their order there; `undefined`: all. */
   #sent: readonly number[] | undefined;
   #isSent = false;
-  #result: BatchResult | undefined;
+  #results: BatchResult[] = [];
   /** One event after the other: one of the batch in hand has ended the process. */
   #isCareful = false;
   readonly #outgoing = new Parcel();
@@ -115,13 +115,9 @@ export class HandlerRunner {
 
   /** Concludes what was answered, sends what waits. @returns Whether anything was concluded. */
   turn(delegator: Delegator): boolean {
-    let concluded = false;
-    const result = this.#result;
-    if (result !== undefined) {
-      this.#result = undefined;
-      this.#conclude(result, delegator);
-      concluded = true;
-    }
+    let concluded = this.#results.length > 0;
+    for (const result of this.#results) this.#conclude(result, delegator);
+    if (concluded) this.#results = [];
     if (this.#isSent) return concluded;
     if (this.#isCandidateReady) this.#swap();
     if (this.#waiting.isFull && this.#refusal !== undefined) {
@@ -220,13 +216,11 @@ export class HandlerRunner {
         this.#host.onVersion(file);
         this.#host.poke();
       },
-      onBeat: () => {
-        if (self() === this.#process) this.#aliveMs = performance.now();
-      },
       onResult: (result) => {
         if (!isMine() || self() !== this.#process) return;
-        clearTimeout(this.#watch);
-        this.#result = result;
+        this.#aliveMs = performance.now();
+        this.#results.push(result);
+        if (result.isLast) clearTimeout(this.#watch);
         if (result.ended !== undefined) this.#lose();
         else this.#failuresInRow = 0;
         this.#host.poke();
@@ -347,7 +341,7 @@ export class HandlerRunner {
   /** Stops a process that takes too long for an event, or too much memory. */
   #look(): void {
     const process = this.#process;
-    if (process === undefined || !this.#isSent || this.#result !== undefined) return;
+    if (process === undefined || !this.#isSent) return;
     const { budgetMs } = this.spec;
     if (performance.now() - this.#aliveMs > budgetMs + WATCH_MS) {
       // Its answer may lie unread behind what this thread has done meanwhile: seen twice, it is overdue.
@@ -369,40 +363,39 @@ export class HandlerRunner {
   #conclude(result: BatchResult, delegator: Delegator): void {
     const hand = this.#hand;
     if (hand === undefined) return;
-    this.#isSent = false;
     for (const [name, text] of result.changes) {
       if (text === null) this.#state.delete(name);
       else this.#state.set(name, text);
     }
     const sent = this.#sent;
     const sentCount = sent?.length ?? hand.count;
-    const left: number[] = [];
-    for (let order = 0; order < sentCount; order++) {
-      const index = sent?.[order] ?? order;
-      if (!result.isAnswered(order)) left.push(index);
-    }
-    // The events are opened in the order of the parcel: one walk over it.
     const cursor = new ParcelCursor(hand.bytes);
-    let order = 0;
-    while (cursor.next() && order < sentCount) {
-      if (cursor.index !== (sent?.[order] ?? order)) continue;
-      if (result.isAnswered(order)) {
-        cursor.open(this.#record);
-        this.#finish(cursor.index, result.outcomes.get(order) ?? SUCCESS, delegator);
-      } else if (result.ended !== undefined && cursor.index === left[0]) {
-        // Whoever answers one by one has stopped at the first unanswered; else it is known of a single event only.
-        const isKnown = sentCount === 1 || left.length < sentCount;
-        cursor.open(this.#record);
-        this.#fault(result.ended, isKnown ? this.#record : undefined);
-        if (isKnown) {
-          this.#finish(cursor.index, { kind: "fail", reason: result.ended }, delegator);
-          left.shift();
+    let isBlamed = false;
+    for (let order = 0; order < sentCount && cursor.next();) {
+      const { index } = cursor;
+      if (index !== (sent?.[order] ?? order)) continue;
+      if (this.#isDone[index] !== true) {
+        if (result.isAnswered(order)) {
+          cursor.open(this.#record);
+          this.#finish(index, result.outcomes.get(order) ?? SUCCESS, delegator);
+        } else if (result.ended !== undefined && !isBlamed) {
+          isBlamed = true;
+          cursor.open(this.#record);
+          this.#blame(index, result.ended, sentCount === 1, delegator);
         }
-        this.#isCareful = true;
       }
       order++;
     }
+    if (!result.isLast) return;
+    this.#isSent = false;
     if (this.#isDone.every((isDone) => isDone)) this.#putDown();
+  }
+
+  /** The process has ended over a batch. Only of a single event is it known that it is the one to blame. */
+  #blame(index: number, problem: string, isKnown: boolean, delegator: Delegator): void {
+    this.#isCareful = true;
+    this.#fault(problem, isKnown ? this.#record : undefined);
+    if (isKnown) this.#finish(index, { kind: "fail", reason: problem }, delegator);
   }
 
   /** The event that the record shows is done. */

@@ -3,8 +3,8 @@ import type { EventRecord } from "../../rules/event-facts.ts";
 import { Parcel, ParcelCursor } from "./parcel.ts";
 
 /** A batch is closed when it has reached one of these. */
-const BATCH_EVENTS_MAX = 512;
-const BATCH_BYTES_MAX = 128 * 1024;
+const BATCH_EVENTS_MAX = 2048;
+const BATCH_BYTES_MAX = 256 * 1024;
 /** Beyond this the processor hands nothing more to the handler: all of it is in every checkpoint. */
 export const WAITING_BYTES_MAX = 8 * 1024 * 1024;
 
