@@ -114,70 +114,80 @@ async function untilCaughtUp(told: ToldFigures, simulator: Simulator, venueSymbo
 
 type ExpectedSet = Record<string, Figures>;
 
+const IS_LONG = process.env["ESC_DRILL"] !== undefined;
+/** The longest sets, of formats whose parts other sets cover, are left to drills. */
+const LEFT_TO_DRILLS = ["coinbase-advanced", "binance-usdm", "binance"];
+const isLeftOut = (set: { files: readonly string[]; venue: string; rest?: string }) =>
+  !IS_LONG && set.rest === undefined && LEFT_TO_DRILLS.includes(set.venue);
+
 for (const recorded of SMALL_SETS) {
-  test(`${recorded.venue}: every number of ${recorded.set}, from the log and from the API`, async () => {
-    const expected = (await readExpected(recorded.set)) as ExpectedSet;
-    const venueSymbol = recorded.venueSymbol ?? ((symbol: string) => symbol);
-    const symbols = Object.keys(expected);
-    const all = await (recorded.lines?.() ?? recordedLines(recorded));
-    const lines = all.filter(({ snapshotOf }) => snapshotOf === undefined || symbols.includes(snapshotOf));
-    const simulator = simulate(recorded, lines);
-    simulators.push(simulator);
-    const server = await start([feedTo(simulator, recorded, symbols.map(venueSymbol), { flow: "100ms" })]);
-    await simulator.finished;
-    for (const symbol of symbols) {
-      const own = expected[symbol] ?? {};
-      const summary = own["summary"] as Figures | undefined;
-      const trades = Number(summary?.["trades"] ?? 0);
-      const first = new ToldFigures(server, recorded.topic, venueSymbol(symbol));
-      await untilCaughtUp(first, simulator, venueSymbol(symbol), trades);
-      const book = await first.now("books") ?? {};
-      const told = new ToldFigures(server, recorded.topic, String(book["symbol"]));
-      // Events are in the log a moment after they were told.
-      await untilHolds(
-        `updates of ${symbol}`,
-        async () => (await told.book(recorded.byId)).book.updates === book["updates"],
-      );
-      const { book: series, book_ticker_check, snapshot_last_update_id } = await told.book(recorded.byId);
-      expectSame({ symbol, book: series, final: await told.final() }, {
-        symbol,
-        book: own["book"],
-        final: own["final"],
-      });
-      if (own["snapshot_last_update_id"] !== undefined) {
-        const { snapshot_last_update_id: id, dropped, book_ticker_check: check } = own;
-        expect([snapshot_last_update_id, book["ignored"]]).toEqual([id, dropped]);
-        expect<unknown>(book_ticker_check).toEqual(check);
-      } else if (own["dropped"] !== undefined) expect(book["ignored"]).toBe(own["dropped"]);
-      const checksums = own["checksums_ok"] ?? own["checksums_ok_including_snapshot"];
-      if (checksums !== undefined && recorded.venue !== "bybit") {
-        expect([symbol, book["checksums_ok"]]).toEqual([symbol, checksums]);
-      }
-      if (summary !== undefined) {
-        expectSame({ summary: await told.summary(false), bars: await told.bars() }, {
-          summary,
-          bars: own["bars"],
-        });
-      } else if (own["trades"] === 0) expect(await told.events("trade")).toEqual([]);
-      const kline = own["last_kline"] as Record<string, unknown> | null | undefined;
-      if (kline !== undefined) {
-        const provider = (await told.events("bar")).findLast(({ closed }) => closed !== undefined);
-        expect(provider === undefined ? null : Number(provider["start_us"]) / 1000).toBe(
-          kline === null ? null : Number(kline["t"]),
+  test.skipIf(isLeftOut(recorded))(
+    `${recorded.venue}: every number of ${recorded.set}, from the log and from the API`,
+    async () => {
+      const expected = (await readExpected(recorded.set)) as ExpectedSet;
+      const venueSymbol = recorded.venueSymbol ?? ((symbol: string) => symbol);
+      const symbols = Object.keys(expected);
+      const all = await (recorded.lines?.() ?? recordedLines(recorded));
+      const lines = all.filter(({ snapshotOf }) => snapshotOf === undefined || symbols.includes(snapshotOf));
+      const simulator = simulate(recorded, lines);
+      simulators.push(simulator);
+      const server = await start([feedTo(simulator, recorded, symbols.map(venueSymbol), { flow: "100ms" })]);
+      await simulator.finished;
+      for (const symbol of symbols) {
+        const own = expected[symbol] ?? {};
+        const summary = own["summary"] as Figures | undefined;
+        const trades = Number(summary?.["trades"] ?? 0);
+        const first = new ToldFigures(server, recorded.topic, venueSymbol(symbol));
+        await untilCaughtUp(first, simulator, venueSymbol(symbol), trades);
+        const book = await first.now("books") ?? {};
+        const told = new ToldFigures(server, recorded.topic, String(book["symbol"]));
+        // Events are in the log a moment after they were told.
+        await untilHolds(
+          `updates of ${symbol}`,
+          async () => (await told.book(recorded.byId)).book.updates === book["updates"],
         );
-        if (kline !== null) {
-          const numbers = ["o", "h", "l", "c", "v"].map((name) => Number(kline[name]));
-          expect(["open", "high", "low", "price", "qty"].map((name) => Number(provider?.[name]))).toEqual(
-            numbers,
-          );
+        const { book: series, book_ticker_check, snapshot_last_update_id } = await told.book(recorded.byId);
+        expectSame({ symbol, book: series, final: await told.final() }, {
+          symbol,
+          book: own["book"],
+          final: own["final"],
+        });
+        if (own["snapshot_last_update_id"] !== undefined) {
+          const { snapshot_last_update_id: id, dropped, book_ticker_check: check } = own;
+          expect([snapshot_last_update_id, book["ignored"]]).toEqual([id, dropped]);
+          expect<unknown>(book_ticker_check).toEqual(check);
+        } else if (own["dropped"] !== undefined) expect(book["ignored"]).toBe(own["dropped"]);
+        const checksums = own["checksums_ok"] ?? own["checksums_ok_including_snapshot"];
+        if (checksums !== undefined && recorded.venue !== "bybit") {
+          expect([symbol, book["checksums_ok"]]).toEqual([symbol, checksums]);
         }
+        if (summary !== undefined) {
+          expectSame({ summary: await told.summary(false), bars: await told.bars() }, {
+            summary,
+            bars: own["bars"],
+          });
+        } else if (own["trades"] === 0) expect(await told.events("trade")).toEqual([]);
+        const kline = own["last_kline"] as Record<string, unknown> | null | undefined;
+        if (kline !== undefined) {
+          const provider = (await told.events("bar")).findLast(({ closed }) => closed !== undefined);
+          expect(provider === undefined ? null : Number(provider["start_us"]) / 1000).toBe(
+            kline === null ? null : Number(kline["t"]),
+          );
+          if (kline !== null) {
+            const numbers = ["o", "h", "l", "c", "v"].map((name) => Number(kline[name]));
+            expect(["open", "high", "low", "price", "qty"].map((name) => Number(provider?.[name]))).toEqual(
+              numbers,
+            );
+          }
+        }
+        const bad = (await told.events("integrity")).filter(({ event }) =>
+          /gap|error|missing/.test(String(event))
+        );
+        expect(bad).toEqual([]);
       }
-      const bad = (await told.events("integrity")).filter(({ event }) =>
-        /gap|error|missing/.test(String(event))
-      );
-      expect(bad).toEqual([]);
-    }
-  }, 60_000);
+    },
+    60_000,
+  );
 }
 
 test("kraken-v2: the recorded messages of the venue, with the precisions its instrument channel tells", async () => {
@@ -287,27 +297,31 @@ const LARGE_SETS: readonly LargeSet[] = [
 ];
 
 for (const set of LARGE_SETS) {
-  test(`${set.venue}: its first 3,000 messages join where expected and give the expected tops`, async () => {
-    const first = ((await readExpected("binance-first3000")) as ExpectedSet)[set.set] ?? {};
-    const file = (set.files[0] ?? "").replace(/_\d{8}\.gz/, "_first3000.gz");
-    const simulator = simulate(set, await recordedLines({ ...set, files: [file] }));
-    simulators.push(simulator);
-    const server = await start([feedTo(simulator, set, [set.venueSymbol], { bars: ["1s"] })]);
-    await simulator.finished;
-    const told = new ToldFigures(server, set.venue, set.symbol);
-    await untilCaughtUp(told, simulator, set.venueSymbol, 0);
-    const updates = (await told.now("books"))?.["updates"];
-    await untilHolds("all updates", async () => (await told.book(true)).book.updates === updates);
-    const { book, first_applied, snapshot_last_update_id } = await told.book(true);
-    const known = first["checkpoints"] as [number, string][];
-    const wanted = known.filter(([count]) => count <= book.updates);
-    expect(wanted.length).toBeGreaterThan(2);
-    expectSame({
-      first_applied,
-      snapshot_last_update_id,
-      checkpoints: book.checkpoints.filter(([count]) => known.some(([one]) => one === count)),
-    }, { ...first, checkpoints: wanted });
-  }, 60_000);
+  test.skipIf(isLeftOut(set))(
+    `${set.venue}: its first 3,000 messages join where expected and give the expected tops`,
+    async () => {
+      const first = ((await readExpected("binance-first3000")) as ExpectedSet)[set.set] ?? {};
+      const file = (set.files[0] ?? "").replace(/_\d{8}\.gz/, "_first3000.gz");
+      const simulator = simulate(set, await recordedLines({ ...set, files: [file] }));
+      simulators.push(simulator);
+      const server = await start([feedTo(simulator, set, [set.venueSymbol], { bars: ["1s"] })]);
+      await simulator.finished;
+      const told = new ToldFigures(server, set.venue, set.symbol);
+      await untilCaughtUp(told, simulator, set.venueSymbol, 0);
+      const updates = (await told.now("books"))?.["updates"];
+      await untilHolds("all updates", async () => (await told.book(true)).book.updates === updates);
+      const { book, first_applied, snapshot_last_update_id } = await told.book(true);
+      const known = first["checkpoints"] as [number, string][];
+      const wanted = known.filter(([count]) => count <= book.updates);
+      expect(wanted.length).toBeGreaterThan(2);
+      expectSame({
+        first_applied,
+        snapshot_last_update_id,
+        checkpoints: book.checkpoints.filter(([count]) => known.some(([one]) => one === count)),
+      }, { ...first, checkpoints: wanted });
+    },
+    60_000,
+  );
 }
 
 const IS_DRILL = HAS_FULL_SETS && process.env["ESC_DRILL"] !== undefined;

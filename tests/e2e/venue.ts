@@ -39,7 +39,13 @@ export async function recordedLines(venue: RecordedVenue): Promise<SimulatedLine
 export function simulate(
   { dialect, venue }: RecordedVenue,
   lines: readonly SimulatedLine[],
-  options: { faults?: readonly Fault[]; port?: number; speed?: number; depth?: BookDepth } = {},
+  options: {
+    faults?: readonly Fault[];
+    port?: number;
+    speed?: number;
+    depth?: BookDepth;
+    before?: (at: number) => Promise<void> | undefined;
+  } = {},
 ): Simulator {
   const { depth = 1000, ...rest } = options;
   const known = venueFor(venue, depth);

@@ -34,6 +34,8 @@ export interface SimulatorOptions {
   readonly makeDecoder: (sink: MessageSink) => Decoder;
   readonly book: BookFeedOptions;
   readonly faults?: readonly Fault[];
+  /** Is awaited before each line: for rehearsals in which something must have happened first. */
+  readonly before?: (at: number) => Promise<void> | undefined;
   /** Times the recorded pace; Infinity (default): as fast as the client reads. */
   readonly speed?: number;
   readonly hostname?: string;
@@ -181,6 +183,7 @@ export class Simulator {
       await this.#until(() => this.#socket !== undefined);
       if (this.#isStopped) return;
       if (at % LINES_A_TURN === 0) await Bun.sleep(0);
+      await this.#options.before?.(at);
       await this.#keepPace(lines[at - 1], recorded, speed);
       const symbol = recorded.snapshotOf;
       const isWanted = symbol !== undefined && this.#books.has(symbol);
