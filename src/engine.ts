@@ -43,6 +43,8 @@ import type { Logger, LogMessage } from "./logging/logger.ts";
 import { COMMAND_DRAIN, COMMAND_PAUSE, COMMAND_RUN, STATE_DRAINED, STATE_RUNNING } from "./queue/control.ts";
 import { Doorbell } from "./queue/doorbell.ts";
 import { SupervisedWorker } from "./supervise.ts";
+import { requireKnownFormat } from "./log/known-format.ts";
+import { nodeFiles } from "./log/node-files.ts";
 import { nowUs } from "./system/clock.ts";
 import { workerUrl } from "./threads.ts";
 import { TopicCatalogue } from "./engine-topics.ts";
@@ -135,6 +137,7 @@ export class Engine {
       : new MarketDesk((command) => this.#feeds?.post(command));
     this.#data = new DataDirectory(config.data.dir);
     this.memory = createEngineMemory(config, this.#data.layout);
+    requireKnownFormat(nodeFiles, this.memory.shards.map(({ info }) => info.directory));
     this.sessionLimits = sessionLimits(limitOptions(config, this.memory));
     this.#topics = new TopicCatalogue(
       this.#data.layout.topics,

@@ -11,6 +11,7 @@
  */
 import type { LogBatch } from "../log/batch.ts";
 import type { DamageReport } from "../log/damage.ts";
+import { countingCorrupt } from "../log/damage-count.ts";
 import { nodeFiles } from "../log/node-files.ts";
 import { LogReader } from "../log/reader.ts";
 import { type ShardInfo, ShardState } from "../log/shard-state.ts";
@@ -146,7 +147,11 @@ export class ShardTails {
 
   #leastUsed(shard: Shard): PlacedReader {
     if (shard.readers.length < READERS_MAX) {
-      const reader = new LogReader(nodeFiles, shard.info.directory, this.#report);
+      const reader = new LogReader(
+        nodeFiles,
+        shard.info.directory,
+        countingCorrupt(shard.info, this.#report),
+      );
       const placed: PlacedReader = { reader, batch: undefined, usedAt: 0 };
       shard.readers.push(placed);
       return placed;

@@ -24,6 +24,7 @@ const VISIBLE = 3;
 const BYTES = 4;
 const DISPENSABLE = 5;
 const BEGUN = 6;
+const CORRUPT = 7;
 const WORDS = 16;
 
 export function createShardState(): SharedArrayBuffer {
@@ -89,6 +90,14 @@ export class ShardState {
   }
   set begunOffset(value: number) {
     this.#set(BEGUN, value);
+  }
+
+  /** Times that a reader has met a damaged batch. Any thread may count. */
+  get corruptCount(): number {
+    return this.#get(CORRUPT);
+  }
+  countCorrupt(): void {
+    Atomics.add(this.#words, CORRUPT, 1n);
   }
 
   /** Bytes of all segments. */

@@ -238,7 +238,7 @@ function addShard(lane: LaneCounts, shard: ShardMeters): void {
   lane.duplicates += at(work, LANE_DUPLICATES);
   lane.batches += at(work, LANE_BATCHES);
   lane.writtenBytes += at(work, LANE_BYTES);
-  lane.corruptBatches += at(work, LANE_CORRUPT);
+  lane.corruptBatches += at(work, LANE_CORRUPT) + new ShardState(shard.info.state).corruptCount;
   for (let reason = 0; reason < DROP_REASONS.length; reason++) {
     const byDispatcher = at(dispatch, DISPATCH_DROPPED + reason);
     lane.dropped[reason] = (lane.dropped[reason] as number) + at(work, LANE_DROPPED + reason) + byDispatcher;

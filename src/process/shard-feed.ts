@@ -1,6 +1,7 @@
 /** The processor's place in one shard's log, and the batch that is next. One thread. */
 import { type LogBatch } from "../log/batch.ts";
 import type { DamageReport } from "../log/damage.ts";
+import { countingCorrupt } from "../log/damage-count.ts";
 import type { Files } from "../log/files.ts";
 import { LogReader } from "../log/reader.ts";
 import { type ShardInfo, ShardState } from "../log/shard-state.ts";
@@ -16,7 +17,7 @@ export class ShardFeed {
   constructor(files: Files, info: ShardInfo, position: number, onDamage: DamageReport) {
     this.info = info;
     this.#state = new ShardState(info.state);
-    this.#reader = new LogReader(files, info.directory, onDamage);
+    this.#reader = new LogReader(files, info.directory, countingCorrupt(info, onDamage));
     this.position = position;
     this.#reader.seek(position);
   }

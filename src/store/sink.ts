@@ -12,6 +12,7 @@ import { topicLength, topicStart } from "../event/ext.ts";
 import { compilePatterns, type TopicMatcher } from "../event/topic.ts";
 import { EventCursor } from "../log/batch.ts";
 import type { LogDamage } from "../log/damage.ts";
+import { countingCorrupt } from "../log/damage-count.ts";
 import type { Files } from "../log/files.ts";
 import { LogReader } from "../log/reader.ts";
 import { ShardState } from "../log/shard-state.ts";
@@ -113,7 +114,11 @@ export class Sink {
       parts.onDamage(damage);
     };
     this.#places = shards.map((shard, index) =>
-      new ShardPlace(shard, index, new LogReader(parts.files, shard.info.directory, report))
+      new ShardPlace(
+        shard,
+        index,
+        new LogReader(parts.files, shard.info.directory, countingCorrupt(shard.info, report)),
+      )
     );
   }
 

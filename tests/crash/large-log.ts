@@ -22,6 +22,8 @@ export interface LargeLogResult {
   readonly events: number;
   /** Message ids in the other log. */
   readonly ids: number;
+  /** An empty server, here and now: how busy the machine is. */
+  readonly emptyStartMs: number;
   /** The large log alone; the whole server until /readyz says 200; and again after SIGKILL. */
   readonly openMs: number;
   readonly startMs: number;
@@ -30,6 +32,10 @@ export interface LargeLogResult {
   readonly startWithoutSideFilesMs: number;
 }
 
+/** What the limits hold for: a machine on which an empty server is ready in so many milliseconds. */
+const EMPTY_START_MS = 300;
+const OPEN_MS_MAX = 2_000;
+const START_MS_MAX = 3_000;
 /** Share of the bytes that small events with ids take. */
 const IDS_SHARE = 1 / 40;
 const IDS_BATCH_EVENTS = 4096;
@@ -40,6 +46,7 @@ const RUN_EVENTS = 64;
 const SYNC_BYTES = 256 << 20;
 
 export async function measureLargeLog(bytes: number): Promise<LargeLogResult> {
+  const emptyStartMs = await timeEmptyStart();
   const folder = new TemporaryFolder("large-log");
   let server: EscServer | undefined;
   try {
@@ -81,11 +88,19 @@ export async function measureLargeLog(bytes: number): Promise<LargeLogResult> {
     }
     const startWithoutSideFilesMs = await restart();
     const events = written;
-    return { bytes, events, ids, openMs, startMs, startAfterKillMs, startWithoutSideFilesMs };
+    return { bytes, events, ids, emptyStartMs, openMs, startMs, startAfterKillMs, startWithoutSideFilesMs };
   } finally {
     await server?.kill();
     folder.remove();
   }
+}
+
+async function timeEmptyStart(): Promise<number> {
+  const starting = performance.now();
+  const server = await EscServer.start();
+  const ms = performance.now() - starting;
+  await server.remove();
+  return ms;
 }
 
 /** @returns Events written. The writer is left as a crash leaves it. */
@@ -138,7 +153,10 @@ if (import.meta.main) {
   const { values } = parseArgs({ options: { bytes: { type: "string", default: String(10 * 2 ** 30) } } });
   const result = await measureLargeLog(Number(values.bytes));
   console.log(JSON.stringify(result));
-  const isGood = result.openMs < 2_000 && result.startAfterKillMs < 3_000 &&
-    result.startWithoutSideFilesMs < 3_000;
+  // On a machine that has other things to do everything takes longer.
+  const slowness = Math.max(1, result.emptyStartMs / EMPTY_START_MS);
+  const { openMs, startAfterKillMs, startWithoutSideFilesMs } = result;
+  const isGood = openMs < OPEN_MS_MAX * slowness && startAfterKillMs < START_MS_MAX * slowness &&
+    startWithoutSideFilesMs < START_MS_MAX * slowness;
   process.exitCode = isGood ? 0 : 1;
 }
