@@ -10,8 +10,8 @@ import type { Exposition } from "../metrics/prometheus.ts";
 import type { Processor } from "./processor.ts";
 
 /** Counters, and then gauges. */
-const FIXED = 7;
-const FIXED_COUNTERS = 5;
+const FIXED = 10;
+const FIXED_COUNTERS = 7;
 const RULE = 2;
 const WINDOW = 5;
 /** A rule that cannot be evaluated is told of so often at most. */
@@ -54,7 +54,7 @@ export class Tally {
 
   /** Shows the counts, and tells of expressions that fail. */
   publish(nowUs: number): void {
-    const { loopCount, badOutputCount, outbox, desk, rules, windows } = this.#processor;
+    const { loopCount, badOutputCount, outbox, desk, retries, rules, windows } = this.#processor;
     let at = 0;
     const counter = (value: number) => {
       this.#memory[at] = (this.#before[at] as number) + value;
@@ -68,8 +68,11 @@ export class Tally {
     counter(desk.webhookCounts.sent);
     counter(desk.webhookCounts.failed);
     counter(desk.webhookCounts.lost);
+    counter(retries.retriedCount);
+    counter(retries.givenUpCount);
     gauge(desk.webhookCounts.waiting);
     gauge(outbox.count);
+    gauge(retries.count);
     for (const rule of rules) {
       counter(rule.firedCount);
       counter(rule.failedCount);
@@ -106,8 +109,14 @@ export function exposeTally(page: Exposition, names: TallyNames, memory: SharedA
     ["esc_webhook_sent_total", "Alerts that webhooks have taken"],
     ["esc_webhook_failures_total", "Requests to webhooks that failed"],
     ["esc_webhook_lost_total", "Alerts that a webhook refused, or that newer ones pushed out"],
+    ["esc_retries_total", "Attempts of handlers at an event that has failed before"],
+    ["esc_retries_exhausted_total", "Events given up after their last attempt"],
     ["esc_webhook_waiting", "Alerts that wait for a webhook"],
     ["esc_results_unconfirmed", "Results on their way into the log"],
+    [
+      "esc_retries_waiting",
+      "Events that wait until a handler is tried again, and those of their keys behind them",
+    ],
   ] as const;
   for (const [index, [name, help]] of fixed.entries()) {
     page.family(name, index < FIXED_COUNTERS ? "counter" : "gauge", help).sample(numbers[index] ?? 0);

@@ -1,5 +1,6 @@
 /** The control plane of the executable: what it does under load, what an operator does, and what is late. */
 import { afterEach, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
 import { EscServer } from "../support/esc.ts";
 import { Blaster } from "./blaster.ts";
 
@@ -185,6 +186,20 @@ test("an operator's pause goes first: nothing is judged, shed or lost until it i
   expect((await control("resume")).state).toBe("RUNNING");
   expect(await Promise.all(waiting)).toEqual(waiting.map(() => 200));
   expect(await deadLetters("shed")).toBe(0);
+}, 60_000);
+
+test("the keys of control are taken over by a reload", async () => {
+  server = await EscServer.start({ config: { control: { health_check_interval_sec: "1h" } } });
+  const path = server.folder.path("config.yaml");
+  const config = JSON.parse(readFileSync(path, "utf8"));
+  config.control = { health_check_interval_sec: "100ms", policies: { verbose_logging: true } };
+  writeFileSync(path, JSON.stringify(config));
+  const reloaded = await answer<{ applied: string[]; needs_restart: string[] }>("/api/v1/control/reload", {
+    method: "POST",
+  });
+  expect(reloaded.applied).toContain("control.policies.verbose_logging");
+  const line = JSON.parse(await server.logged(/"msg":"health check"/));
+  expect(line).toMatchObject({ health: "HEALTHY", queue_percent: 0, drop_percent: 0 });
 }, 60_000);
 
 test("events of the realtime lane that are late are counted, and alert once per cooldown", async () => {

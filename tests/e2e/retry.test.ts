@@ -20,6 +20,17 @@ interface Output {
   readonly n: number;
 }
 
+/** What the server says of events that wait for another attempt, once it says so. */
+async function waitingFor(from: EscServer): Promise<number> {
+  const deadlineMs = performance.now() + 30_000;
+  for (;;) {
+    const text = await (await fetch(from.url("/metrics"))).text();
+    const waiting = Number(/^esc_retries_waiting (\d+)$/m.exec(text)?.[1]);
+    if (waiting === 2 * EVENTS_PER_KEY || performance.now() > deadlineMs) return waiting;
+    await Bun.sleep(20);
+  }
+}
+
 /** Every key's numbers, in the order in which they came out. */
 function byKey(outputs: readonly Output[]): Record<string, number[]> {
   const found: Record<string, number[]> = {};
@@ -63,6 +74,7 @@ export default {
     const others = KEYS.slice(2);
     const before = await payloadsOnce<Output>(server, "out.all", others.length * EVENTS_PER_KEY);
     expect(byKey(before)).toEqual(expected(others));
+    expect(await waitingFor(server)).toBe(2 * EVENTS_PER_KEY);
 
     for (let kill = 0; kill < 2; kill++) {
       const data = server.folder;
