@@ -72,6 +72,7 @@ export function processorOptions(
       latencies: processor.shardLatencies,
       checkpointIntervalMs: processing.checkpointIntervalMs,
       start: processing.start,
+      ...(config.store.retentionMs === null ? {} : { retentionMs: config.store.retentionMs }),
       isCritical: shards.map(({ lane }) =>
         config.lanes.some(({ name, priorities }) => name === lane && priorities.includes(PRIORITY_CRITICAL))
       ),

@@ -113,9 +113,10 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
     consumers: engine.consumers,
     alerts: engine.alerts,
     store: storeAccess(config, memory, parts.warn),
-    processing: processor === undefined
-      ? undefined
-      : { expose: (page) => exposeTally(page, tallyNames(config), processor.tally) },
+    processing: processor === undefined ? undefined : {
+      windows: tallyNames(config).windows,
+      expose: (page) => exposeTally(page, tallyNames(config), processor.tally),
+    },
     market: engine.market,
     pipeline,
     lateEvents: () => engine.control.lateEvents(),

@@ -64,8 +64,8 @@ export interface EngineView {
   readonly alerts: AlertBoard;
   /** Present when topics are stored. */
   readonly store?: StoreAccess | undefined;
-  /** Present when there are rules, windows or handlers: writes their metrics. */
-  readonly processing?: { expose(page: Exposition): void } | undefined;
+  /** Present when there are rules, windows or handlers: names of the windows, and the metrics of all. */
+  readonly processing?: { readonly windows: readonly string[]; expose(page: Exposition): void } | undefined;
   /** Present when feeds are configured. Answers JSON; `undefined`: no such thing; `busy`: not in time. */
   readonly market?: { ask(query: MarketQuery): Promise<string | undefined> } | undefined;
 

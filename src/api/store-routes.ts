@@ -9,6 +9,7 @@ import type { EventResult } from "../store/queries.ts";
 import type { StoreReader } from "../store/reader.ts";
 import { isUtf8 } from "../event/utf8.ts";
 import type { ApiContext } from "./context.ts";
+import { problem } from "./problem.ts";
 import { type ApiRequest, checkQuery, json, type Route } from "./route.ts";
 import { cursorSchema, eventSchema, patternSchema, problemSchema, timeSchema, whole } from "./schemas.ts";
 
@@ -185,6 +186,11 @@ async function readWindows(
   if (step !== undefined) return await readSteps(context, reader, { ...filter, stepUs: step });
   const store = await reader();
   const page = await store.windows({ ...filter, ...(cursor === undefined ? {} : { cursor }) });
+  const configured = context.engine.processing?.windows ?? [];
+  if (page.rows.length === 0 && configured.length > 0 && !configured.includes(filter.name)) {
+    // Windows of an earlier configuration may have results, too; this one has none.
+    return problem(404, `There is no window "${filter.name}"; there are ${configured.join(", ")}`);
+  }
   const windows = page.rows.map((row) => ({
     key: row.window_key,
     start_us: row.start_us,

@@ -35,7 +35,11 @@ export const storeSection = section("Events kept in a database for queries, each
   batch_events: count("Most events in one commit", 5000, 1, 1_000_000),
   batch_bytes: size("Most bytes of events in one commit; a larger one goes alone", "4MiB", 1024, 2 ** 28),
   flush_interval: duration("Longest wait of an event for others before it is committed", "100ms"),
-  retention: optionalDuration("Age after which stored events are deleted", "none", { min: 60_000 }),
+  retention: optionalDuration(
+    "Age after which stored events, window results and alerts are deleted",
+    "none",
+    { min: 60_000 },
+  ),
   auto_migrate: flag(
     "Bring the schema up to date at start; without it, esc migrate up must have done so",
     true,

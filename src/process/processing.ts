@@ -28,6 +28,8 @@ const STATE = "state";
 const COMMIT_PAUSE_MS = 20;
 /** How many times longer than a commit the time to the next one is: large state must not leave none for events. */
 const COMMIT_PAUSE_FACTOR = 4;
+/** How often old results leave the store. */
+const PRUNE_MS = 600_000;
 /** Longest time in which the clock is not looked at. */
 const PASS_US = 50_000;
 
@@ -41,6 +43,8 @@ export interface ProcessingOptions {
   readonly checkpointIntervalMs: number;
   /** Where a log begins that was never processed. */
   readonly start: "earliest" | "latest";
+  /** Age after which results and alerts leave the store; absent: never. */
+  readonly retentionMs?: number;
   /** By shard: whether its lane has critical events, and is never held. */
   readonly isCritical: readonly boolean[];
 }
@@ -78,6 +82,7 @@ export class Processing {
   #committedMs = performance.now();
   #commitMs = 0;
   #passedUs = 0;
+  #prunedMs = -Infinity;
 
   private constructor(options: ProcessingOptions, host: ProcessingHost, positions: readonly LogPosition[]) {
     this.#options = options;
@@ -143,8 +148,18 @@ export class Processing {
     const nowUs = this.#host.nowUs();
     if (nowUs - this.#passedUs >= PASS_US || nowUs >= processor.dueUs) this.#pass(nowUs);
     if (this.#isCommitDue()) await this.commit();
+    await this.#prune();
     if (processor.outbox.send(offer)) moved = true;
     return moved;
+  }
+
+  /** Lets old results go. @throws {EscError} STORE_UNAVAILABLE. */
+  async #prune(): Promise<void> {
+    const { retentionMs } = this.#options;
+    if (retentionMs === undefined || performance.now() - this.#prunedMs < PRUNE_MS) return;
+    this.#prunedMs = performance.now();
+    const names = this.#host.processor.windows.map(({ spec }) => spec.name);
+    await this.#host.store.pruneResults(names, this.#host.nowUs() - retentionMs * 1000);
   }
 
   /** Milliseconds until a turn is due even if nothing comes. */

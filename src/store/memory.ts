@@ -72,6 +72,15 @@ export class MemoryStore implements Store {
     return this.#checkpoints.get(keyOf(consumer, name));
   }
 
+  async pruneResults(windows: readonly string[], beforeUs: number): Promise<number> {
+    const before = this.windows.size + this.alerts.size;
+    for (const [id, { name, startUs }] of this.windows) {
+      if (windows.includes(name) && startUs < beforeUs) this.windows.delete(id);
+    }
+    for (const [id, { raisedUs }] of this.alerts) if (raisedUs < beforeUs) this.alerts.delete(id);
+    return before - this.windows.size - this.alerts.size;
+  }
+
   async prune(beforeUs: number): Promise<number> {
     const kept = this.events.filter((row) => row.receivedUs >= beforeUs);
     const pruned = this.events.length - kept.length;

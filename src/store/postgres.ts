@@ -142,6 +142,17 @@ export class PostgresStore implements Store {
     return rows[0]?.dropped ?? 0;
   }
 
+  async pruneResults(windows: readonly string[], beforeUs: number): Promise<number> {
+    return await this.#pool.run(async (sql) => {
+      const results = await sql`
+        DELETE FROM window_results WHERE name = ANY(${
+        sql.array([...windows], TEXTS)
+      }) AND start_us < ${beforeUs}`;
+      const alerts = await sql`DELETE FROM alerts WHERE raised_us < ${beforeUs}`;
+      return results.count + alerts.count;
+    });
+  }
+
   async close(): Promise<void> {
     await this.#pool.close();
   }

@@ -161,13 +161,23 @@ export class SqliteStore implements Store {
     const statement = this.#database.query<unknown, [number, number]>(
       "DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE received_us < ? LIMIT ?)",
     );
-    let deleted = 0;
-    for (;;) {
-      const { changes } = statement.run(beforeUs, PRUNE_ROWS);
-      deleted += changes;
-      if (changes < PRUNE_ROWS) return deleted;
-      await new Promise((resolve) => setImmediate(resolve));
+    return await inPieces(() => statement.run(beforeUs, PRUNE_ROWS).changes);
+  }
+
+  async pruneResults(windows: readonly string[], beforeUs: number): Promise<number> {
+    // By name, because that is how the index goes.
+    const results = this.#database.query<unknown, [string, number, number]>(
+      `DELETE FROM window_results WHERE (name, window_key, start_us, end_us) IN
+         (SELECT name, window_key, start_us, end_us FROM window_results WHERE name = ? AND start_us < ? LIMIT ?)`,
+    );
+    const alerts = this.#database.query<unknown, [number, number]>(
+      "DELETE FROM alerts WHERE rowid IN (SELECT rowid FROM alerts WHERE raised_us < ? LIMIT ?)",
+    );
+    let deleted = await inPieces(() => alerts.run(beforeUs, PRUNE_ROWS).changes);
+    for (const name of windows) {
+      deleted += await inPieces(() => results.run(name, beforeUs, PRUNE_ROWS).changes);
     }
+    return deleted;
   }
 
   async close(): Promise<void> {
@@ -264,4 +274,15 @@ function unavailable(action: string, error: unknown): EscError {
     cause: error,
     hint: "Check the folder, its permissions and the free space of its disk",
   });
+}
+
+/** Deletes at most `PRUNE_ROWS` at a time, so that others get to the database in between. */
+async function inPieces(deleteSome: () => number): Promise<number> {
+  let deleted = 0;
+  for (;;) {
+    const changes = deleteSome();
+    deleted += changes;
+    if (changes < PRUNE_ROWS) return deleted;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }

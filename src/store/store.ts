@@ -121,5 +121,12 @@ export interface Store {
    */
   prune(beforeUs: number): Promise<number>;
 
+  /**
+   * Deletes results of these windows that began, and alerts that were raised, before a moment.
+   *
+   * @returns How many rows are gone.
+   */
+  pruneResults(windows: readonly string[], beforeUs: number): Promise<number>;
+
   close(): Promise<void>;
 }

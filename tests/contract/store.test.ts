@@ -251,6 +251,25 @@ for (const { name, missing, create } of BACKENDS) {
       ]);
     });
 
+    test("pruneResults() takes the results of these windows, and the alerts, that are older", async () => {
+      const logId = await newLog("prune-results");
+      const at = (startUs: number, name: string) => ({ ...WINDOW, name, startUs, endUs: startUs + 10 });
+      const old = T0_US - 86_400_000_000;
+      await store.commit({
+        consumer: "prune-results",
+        moves: [{ logId, fromOffset: 0, nextOffset: 1 }],
+        windows: [at(old - 1, "aged"), at(old, "aged"), at(old - 1, "kept")],
+        alerts: [{ ...ALERT, id: "old", raisedUs: old - 1 }, { ...ALERT, id: "young", raisedUs: old }],
+      });
+      expect(await store.pruneResults(["aged"], old)).toBe(2);
+      expect(await store.pruneResults(["aged", "unknown"], old)).toBe(0);
+      const { windows, alerts } = await backend.content();
+      const names = (texts: readonly string[], pattern: RegExp) =>
+        texts.filter((text) => pattern.test(text)).length;
+      expect([names(windows, /"aged"/), names(windows, /"kept"/)]).toEqual([1, 1]);
+      expect([names(alerts, /"old"/), names(alerts, /"young"/)]).toEqual([0, 1]);
+    });
+
     test("prune() takes only what was received before", async () => {
       const logId = await newLog("prune");
       const dayUs = 86_400_000_000;

@@ -292,6 +292,11 @@ test(
     await publishAll("payments.card", [[{ amount: 1 }, 0], [{ amount: 2 }, 1], [{ amount: 3 }, 2]]);
     const payments = await until(() => rows("payments"), (found) => found.length === 2);
     expect(payments.map(({ sum, result }: Row) => [sum, result.closed])).toEqual([[3, true], [3, false]]);
+    const unknown = await fetch(server.url("/api/v1/windows/revenu"));
+    expect([unknown.status, (await unknown.json()).detail]).toEqual([
+      404,
+      `There is no window "revenu"; there are revenue, trend, visits, payments`,
+    ]);
     expect(await server.stop()).toBe(0);
   },
   60_000,

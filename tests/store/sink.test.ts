@@ -184,6 +184,7 @@ describe("sink", () => {
         positions: (consumer, places) => here.store.positions(consumer, places),
         checkpoint: (consumer, name) => here.store.checkpoint(consumer, name),
         prune: (beforeUs) => here.store.prune(beforeUs),
+        pruneResults: (windows, beforeUs) => here.store.pruneResults(windows, beforeUs),
         close: async () => {},
         commit: async (effects: Effects): Promise<CommitResult> => {
           if (random.chance(0.3)) throw new Error("lost before");
