@@ -39,6 +39,7 @@ export function liveRoutes(context: ApiContext): Route[] {
     query,
     responses: {
       200: { description: "The stream", contentType: "text/event-stream" },
+      429: { description: "Too many streams, in all or of one address", schema: problemSchema },
       503: { description: "Too many watch already", schema: problemSchema },
     },
     handle: (call) => {
@@ -48,7 +49,9 @@ export function liveRoutes(context: ApiContext): Route[] {
         return problem(503, `${VIEWERS_MAX} viewers watch already`, { headers: { "retry-after": "10" } });
       }
       const id = call.request.headers.get("last-event-id") ?? checked.value.last_event_id;
-      const stream = new LiveStream(context, call, id);
+      const leave = context.streams.enter(call.server.requestIP(call.request)?.address ?? "");
+      if (leave instanceof Response) return leave;
+      const stream = new LiveStream(context, call, { lastId: id, leave });
       return new Response(stream.readable, {
         headers: {
           "content-type": "text/event-stream; charset=utf-8",
@@ -65,6 +68,7 @@ class LiveStream implements Viewer {
   readonly readable: ReadableStream<Uint8Array>;
   readonly #context: ApiContext;
   readonly #unwatch: () => void;
+  readonly #leave: () => void;
   readonly #mayReadAlerts: boolean;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   /** Number of the next row to send. */
@@ -72,10 +76,16 @@ class LiveStream implements Viewer {
   #state = "";
   #isClosed = false;
 
-  constructor(context: ApiContext, call: ApiRequest, lastId: string | undefined) {
+  /** @param visit.leave Gives its place among all streams back. */
+  constructor(
+    context: ApiContext,
+    call: ApiRequest,
+    visit: { readonly lastId: string | undefined; readonly leave: () => void },
+  ) {
     this.#context = context;
+    this.#leave = visit.leave;
     this.#mayReadAlerts = call.caller.covers("read", ">");
-    this.#next = resumeAt(lastId, context);
+    this.#next = resumeAt(visit.lastId, context);
     this.#unwatch = call.watch(() => this.end());
     this.readable = new ReadableStream<Uint8Array>({
       start: (controller) => {
@@ -126,6 +136,7 @@ class LiveStream implements Viewer {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#unwatch();
+    this.#leave();
     this.#context.live.remove(this);
   }
 }
