@@ -10,6 +10,7 @@ import { storeAccess } from "../engine-store.ts";
 import type { Engine } from "../engine.ts";
 import { openCounters } from "../metrics/counters.ts";
 import { PRIORITY_CRITICAL } from "../event/frame.ts";
+import { nodeFiles } from "../log/node-files.ts";
 import { LANE_FAILED } from "../metrics/layout.ts";
 import { STATE_DEAD, STATE_PAUSED, STATE_STARTING, ThreadControl } from "../queue/control.ts";
 import { exposeTally } from "../process/tally.ts";
@@ -122,6 +123,8 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
     lateEvents: () => engine.control.lateEvents(),
     laneState,
     notReadyReasons,
+    workers: () => engine.workers.map(({ name, restartCount }) => ({ name, restarts: restartCount })),
+    freeBytes: () => nodeFiles.freeBytes(config.data.dir),
     topics: () => listTopics(topics, (lane) => config.lanes[lane]?.name ?? DEAD_LETTER_LANE),
     effectiveConfig: parts.effectiveConfig,
     threadNames: () => new Map(),

@@ -75,6 +75,10 @@ export interface EngineView {
   laneState(lane: string): LaneState;
   /** Why the server should get no traffic now; empty when it is ready. */
   notReadyReasons(): readonly string[];
+  /** Every worker thread, and how often it was started again. */
+  workers(): readonly { readonly name: string; readonly restarts: number }[];
+  /** Free on the disk of the data directory. */
+  freeBytes(): number;
   topics(): readonly TopicSummary[];
   /** Effective configuration as JSON, secrets replaced. */
   effectiveConfig(): unknown;

@@ -5,6 +5,7 @@ import { REJECT_REASONS } from "../event/frame.ts";
 import { exposeMetrics } from "../metrics/expose.ts";
 import { Exposition } from "../metrics/prometheus.ts";
 import type { Ledger } from "./ledger.ts";
+import { exposeOperation } from "./operation-metrics.ts";
 import { readProcessUsage } from "../metrics/process-usage.ts";
 import { type LaneSnapshot, takeSnapshot, total } from "../metrics/snapshot.ts";
 import type { EngineView, LaneState } from "./engine-view.ts";
@@ -81,6 +82,7 @@ export function readMetrics(engine: EngineView, ledger: Ledger): string {
     .sample(numberOf(engine.pipeline().health));
   more.family("esc_sla_late_total", "counter", "Events that took longer than control.sla.max_latency");
   for (const [lane, count] of engine.lateEvents()) more.sample(count, { lane });
+  exposeOperation(more, engine);
   engine.store?.expose(more);
   engine.processing?.expose(more);
   return page + more.toString();
