@@ -3,7 +3,12 @@
  *
  * Dead letters never block the living: when their ring is full they are lost and counted.
  */
-import { deadLetterGrowth, deadLetterHeaders, writeDeadLetter } from "../event/dead-letter.ts";
+import {
+  deadLetterGrowth,
+  deadLetterHeaders,
+  stampDeadLetter,
+  writeDeadLetter,
+} from "../event/dead-letter.ts";
 import { frameLength } from "../event/ext.ts";
 import { DROP_REASONS, LISTENERS } from "../event/frame.ts";
 import type { DropReason } from "../event/frame.ts";
@@ -43,6 +48,8 @@ export class DeadLetterBox {
   readonly #doorbell: Doorbell;
   readonly #counters: Float64Array;
   readonly #nowUs: () => number;
+  /** By shard and reason. */
+  readonly #headers: Uint8Array[] = [];
 
   constructor(options: DispatchDeadLetters, nowUs: () => number) {
     this.#writer = new RingWriter(options.ring);
@@ -60,8 +67,7 @@ export class DeadLetterBox {
   /** Writes the dead letters of a run's events; visible after `flush()`. */
   bury(casualties: Casualties, shard: ShardInfo, reason: DropReason): void {
     const { bytes, to } = casualties;
-    const timeUs = this.#nowUs();
-    const headers = deadLetterHeaders({ reason, lane: shard.lane, shard: shard.shard, attempts: 0, timeUs });
+    const headers = this.#headersOf(shard, reason);
     const growth = deadLetterGrowth(headers);
     let from = casualties.from;
     while (from < to) {
@@ -83,6 +89,20 @@ export class DeadLetterBox {
       );
       from = end;
     }
+  }
+
+  /** Made once for each shard and reason: under overload events die by the hundred thousand a second. */
+  #headersOf(shard: ShardInfo, reason: DropReason): Uint8Array {
+    const timeUs = this.#nowUs();
+    const index = shard.index * DROP_REASONS.length + DROP_REASONS.indexOf(reason);
+    const known = this.#headers[index];
+    if (known !== undefined) {
+      stampDeadLetter(known, timeUs);
+      return known;
+    }
+    const made = deadLetterHeaders({ reason, lane: shard.lane, shard: shard.shard, attempts: 0, timeUs });
+    this.#headers[index] = made;
+    return made;
   }
 
   #write(

@@ -1,5 +1,11 @@
 import { expect, test } from "bun:test";
-import { deadLetterGrowth, deadLetterHeaders, revive, writeDeadLetter } from "../../src/event/dead-letter.ts";
+import {
+  deadLetterGrowth,
+  deadLetterHeaders,
+  revive,
+  stampDeadLetter,
+  writeDeadLetter,
+} from "../../src/event/dead-letter.ts";
 import { decodeFrame } from "../../src/event/decode.ts";
 import { encodeFrame, type OutgoingEvent } from "../../src/event/encode.ts";
 import { FrameScanner } from "../../src/event/scan.ts";
@@ -100,5 +106,13 @@ test("an extension area without room for our headers stays as it is", () => {
     expect(isGood(letter)).toBe(true);
     expect(letter.length > frame.length).toBe(grows);
     expect(Buffer.from(revive(letter, 0).frame)).toEqual(Buffer.from(frame));
+  }
+});
+
+test("stampDeadLetter() makes headers equal to those of another time", () => {
+  for (const timeUs of [1_000_000_000_000_000, 1_700_000_000_123_456, 9_007_199_254_740_991]) {
+    const headers = deadLetterHeaders({ ...LETTER, timeUs: 1_800_000_000_000_009 });
+    stampDeadLetter(headers, timeUs);
+    expect(headers).toEqual(deadLetterHeaders({ ...LETTER, timeUs }));
   }
 });
