@@ -130,6 +130,12 @@ const DRILLS: readonly Drill[] = [
     quick: program("tests/e2e/overload.ts", "--seconds", "15"),
   },
   {
+    name: "siege",
+    shows: "1,000 that stall, 5,000 that idle, a flood of connections: what a healthy client notices",
+    full: program("tests/e2e/siege.ts", "--seconds", "30"),
+    quick: program("tests/e2e/siege.ts", "--seconds", "3"),
+  },
+  {
     name: "end-to-end",
     shows: "stress with verification, kills, restarts, backup, dead letters, ledger",
     full: tests("tests/e2e", { ESC_DRILL: "1" }),

@@ -125,7 +125,7 @@ test("health and the description are for everybody; administrators read no event
   expect(await status("/api/v1/events", tokens.admin)).toBe(403);
 });
 
-test("every route of the description refuses those who show nothing, but for three", async () => {
+test("every route of the description refuses those who show nothing, but for health and the dashboard's page", async () => {
   const document = await (await fetch(server.url("/openapi.json"))).json() as {
     paths: Record<string, Record<string, unknown>>;
   };
@@ -137,7 +137,13 @@ test("every route of the description refuses those who show nothing, but for thr
       if (status !== 401) open.push(`${method} ${path}: ${status}`);
     }
   }
-  expect(open.sort()).toEqual(["get /healthz: 200", "get /openapi.json: 200", "get /readyz: 200"]);
+  expect(open.sort()).toEqual([
+    "get /: 200",
+    "get /dashboard/{file}: 404",
+    "get /healthz: 200",
+    "get /openapi.json: 200",
+    "get /readyz: 200",
+  ]);
 });
 
 test.each(
