@@ -40,6 +40,8 @@ class FeedLine implements FeedListener {
   readonly name: LineName;
   readonly feed: Feed;
   isOpen = false;
+  /** When it was opened last; NaN before. */
+  openedUs = NaN;
   /** Receipt time of the newest data; NaN before any. */
   lastUs = NaN;
   readonly #owner: FeedLines;
@@ -78,6 +80,7 @@ class FeedLine implements FeedListener {
 
   onLine(event: "open" | LossReason, lastMessageMs: number): void {
     this.isOpen = event === "open";
+    if (this.isOpen) this.openedUs = this.#owner.nowUs();
     this.#owner.lineChanged(this, event, lastMessageMs);
   }
 
@@ -195,12 +198,13 @@ export class FeedLines {
       feed: this.spec.name,
       venue: this.venue.name,
       symbols: [...this.events.symbols],
-      lines: this.#lines.map(({ name, feed, lastUs }) => ({
+      lines: this.#lines.map(({ name, feed, lastUs, openedUs }) => ({
         line: name,
         leads: name === this.#leader.name,
         state: feed.line.state,
         breaker: feed.line.breaker,
         losses: feed.line.lossCount,
+        opened_us: Number.isNaN(openedUs) ? undefined : openedUs,
         last_data_us: Number.isNaN(lastUs) ? undefined : lastUs,
         messages: feed.results,
       })),

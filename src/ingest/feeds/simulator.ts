@@ -44,7 +44,7 @@ export interface SimulatorOptions {
 }
 
 const HEARTBEAT_MS = 1000;
-/** Lines sent before the event loop gets its turn: with more, answers to the client would wait too long. */
+/** Lines sent at once before the event loop gets its turn: with more, answers to the client would wait too long. */
 const LINES_A_TURN = 64;
 /** Bytes waiting in the socket before the stream pauses. */
 const BUFFERED_BYTES_MAX = 256 * 1024;
@@ -77,6 +77,8 @@ export class Simulator {
   readonly #lastTradeIds = new Map<string, number>();
   readonly #pulse: ReturnType<typeof setInterval>;
   #sentBeforeBeat = 0;
+  /** Texts of this turn, in order. */
+  #unsent: string[] = [];
   #isStopped = false;
   /** Whoever waits for something to change: a subscription, a fetched snapshot, a drained socket. */
   #wake: () => void = () => {};
@@ -180,22 +182,31 @@ export class Simulator {
     const { lines, speed = Infinity } = this.#options;
     let held: string | undefined; // the first of two to be swapped
     for (const [at, recorded] of lines.entries()) {
-      await this.#until(() => this.#socket !== undefined);
+      if (this.#socket === undefined) await this.#until(() => this.#socket !== undefined);
       if (this.#isStopped) return;
-      if (at % LINES_A_TURN === 0) await Bun.sleep(0);
-      await this.#options.before?.(at);
-      await this.#keepPace(lines[at - 1], recorded, speed);
+      // A timer of 0 ms takes a millisecond: as fast as it can means a turn of the loop and no more.
+      if (at % LINES_A_TURN === 0) {
+        this.#flush();
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      }
+      if (this.#options.before !== undefined) {
+        this.#flush();
+        await this.#options.before(at);
+      }
+      if (speed !== Infinity) await this.#keepPace(lines[at - 1], recorded, speed);
       const symbol = recorded.snapshotOf;
       const isWanted = symbol !== undefined && this.#books.has(symbol);
       this.#learn(recorded);
       const line = symbol === undefined ? { text: this.#numbered(recorded.text) } : recorded;
       if (symbol !== undefined) {
+        this.#flush();
         this.#recorded.set(symbol, line.text); // the truth has gone on already, by the updates it had buffered
         if (isWanted) await this.#until(() => this.#fetched.has(symbol));
         continue;
       }
       const kind = this.#faults.get(at);
       if (kind === "disconnect") {
+        this.#flush();
         this.#socket?.close();
         this.#socket = undefined;
         continue;
@@ -214,6 +225,18 @@ export class Simulator {
         await this.#until(() => this.#isDrained());
       }
     }
+    this.#flush();
+  }
+
+  /** Sends what waits, in one write of the socket. */
+  #flush(): void {
+    const texts = this.#unsent;
+    if (texts.length === 0) return;
+    this.#unsent = [];
+    const socket = this.#socket;
+    socket?.cork(() => {
+      for (const text of texts) socket.send(text);
+    });
   }
 
   /** A message of the connection has its number even when it is lost on its way. */
@@ -255,17 +278,20 @@ export class Simulator {
   }
 
   #send(text: string): void {
-    this.#socket?.send(text);
+    this.#unsent.push(text);
     this.sentCount++;
   }
 
   async #keepPace(before: SimulatedLine | undefined, line: SimulatedLine, speed: number): Promise<void> {
     if (before === undefined || speed === Infinity) return;
     const waitMs = (line.receivedUs - before.receivedUs) / 1000 / speed;
-    if (waitMs >= 1) await Bun.sleep(waitMs);
+    if (waitMs < 1) return;
+    this.#flush();
+    await Bun.sleep(waitMs);
   }
 
   async #until(holds: () => boolean): Promise<void> {
+    if (!holds()) this.#flush();
     while (!holds() && !this.#isStopped) await new Promise<void>((resolve) => (this.#wake = resolve));
   }
 }
