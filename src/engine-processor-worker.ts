@@ -29,6 +29,8 @@ import { nowUs } from "./system/clock.ts";
 
 /** Longest sleep: a ring that was missed is made good after this. */
 const SLEEP_MS = 200;
+/** Main hears of handlers that often, when something has changed. */
+const FACTS_MS = 500;
 /** Outputs that a failed log refused are offered again after this. */
 const AGAIN_MS = 1000;
 
@@ -81,6 +83,13 @@ if (handlers !== undefined) {
   useHandlers(handlers.specs());
   raise = (trouble) => processor.desk.raise(trouble);
   for (const trouble of troubles) raise(trouble);
+  let told = "";
+  setInterval(() => {
+    const facts = handlers.facts();
+    const text = JSON.stringify(facts);
+    if (text !== told) post({ type: "handlers", handlers: facts });
+    told = text;
+  }, FACTS_MS).unref();
 }
 const connection = source.openConnection("internal", "durable", {
   progress: (done) => processor.outbox.done(done),

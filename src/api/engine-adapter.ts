@@ -13,6 +13,7 @@ import { PRIORITY_CRITICAL } from "../event/frame.ts";
 import { nodeFiles } from "../log/node-files.ts";
 import { LANE_FAILED } from "../metrics/layout.ts";
 import { STATE_DEAD, STATE_PAUSED, STATE_STARTING, ThreadControl } from "../queue/control.ts";
+import { exposeHandlers } from "../process/handlers/user/expose.ts";
 import { exposeTally } from "../process/tally.ts";
 import { Doorbell } from "../queue/doorbell.ts";
 import type { EngineView, LaneState, PipelineView, ReloadResult, TopicSummary } from "./engine-view.ts";
@@ -116,7 +117,10 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
     store: storeAccess(config, memory, parts.warn),
     processing: processor === undefined ? undefined : {
       windows: tallyNames(config).windows,
-      expose: (page) => exposeTally(page, tallyNames(config), processor.tally),
+      expose: (page) => {
+        exposeTally(page, tallyNames(config), processor.tally);
+        exposeHandlers(page, engine.handlers);
+      },
     },
     market: engine.market,
     pipeline,

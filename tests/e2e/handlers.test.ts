@@ -87,6 +87,11 @@ test("a handler of the folder alerts, publishes, drops, fails and throws", async
   ]);
   expect(await alertsOf(server)).toMatchObject([{ rule: "every", severity: "CRITICAL", message: "n is 1" }]);
   await server.logged(/handler every: handled 0/);
+  const metric = 'esc_handler_events_total{handler="every",outcome="fail"} 4';
+  for (let text = ""; !text.includes(metric);) {
+    text = await (await fetch(server.url("/metrics"))).text();
+    await Bun.sleep(50);
+  }
   expect(await server.stop()).toBe(0);
 });
 

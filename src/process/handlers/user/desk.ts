@@ -155,6 +155,11 @@ export class HandlerDesk implements Delegation {
     for (const { runner } of this.#entries.values()) runner.close();
   }
 
+  /** Ends all processes at once. */
+  abort(): void {
+    for (const { runner } of this.#entries.values()) runner.abort();
+  }
+
   #add(spec: HandlerSpec, isOfFolder: boolean): void {
     const { name } = spec;
     const runner = new HandlerRunner(spec, {
