@@ -6,6 +6,7 @@
  * which rings for newly visible events and for verdicts. When it loses the store it ends, and its successor goes
  * on from the last commit.
  */
+import process from "node:process";
 import { parentPort, workerData } from "node:worker_threads";
 import { isBuiltin } from "./engine-handlers.ts";
 import type { ProcessorCommand, ProcessorMessage, ProcessorWorkerOptions } from "./engine-processor.ts";
@@ -70,6 +71,8 @@ const handlers = options.handlers === undefined ? undefined : await HandlerDesk.
   alert: (...given) => raise(handlerTrouble(...given, nowUs())),
   onHandlers: (specs) => useHandlers(specs),
 });
+// Whatever ends this thread: the processes of handlers do not stay behind.
+process.on("exit", () => handlers?.abort());
 const processor = new Processor(options.spec, {
   ...(handlers === undefined ? {} : { delegation: handlers }),
   tell: (alert) => post({ type: "alert", alert }),
