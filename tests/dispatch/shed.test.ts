@@ -4,7 +4,7 @@ import type { Overflow } from "../../src/dispatch/options.ts";
 import type { OutgoingEvent } from "../../src/event/encode.ts";
 import { DROP_REASONS, type DropReason } from "../../src/event/frame.ts";
 import { ACKS_DURABLE } from "../../src/event/run.ts";
-import { DISPATCH_DROPPED, DISPATCH_ENQUEUED } from "../../src/metrics/layout.ts";
+import { DEAD_LETTERS_LOST, DISPATCH_DROPPED, DISPATCH_ENQUEUED } from "../../src/metrics/layout.ts";
 import { STATUS_DROPPED } from "../../src/queue/completions.ts";
 import { ThreadControl } from "../../src/queue/control.ts";
 import { withRandom } from "../support/seed.ts";
@@ -73,6 +73,40 @@ test("a lane that blocks loses nothing, whatever is shed", () => {
 
 test("without shedding everything is taken in", () => {
   expect(dispatched(rigOf("drop_new", 0), [0, 4, 0])).toMatchObject({ taken: [1, 2, 3], letters: [] });
+});
+
+test("what is shed waits while the DLQ is behind: its connection is not read, and nothing is lost", () => {
+  const rig = createRig({
+    lanes: [{ name: "all", priorities: [0, 1, 2, 3, 4], overflow: "drop_new" }],
+    deadLetterBytes: 1 << 14,
+  });
+  new ThreadControl(rig.options.control).shedBelow = 1;
+  const [source, shard] = [rig.sources[0], rig.options.shards[0]];
+  if (source === undefined || shard === undefined) throw new Error("The rig has no source or no shard");
+  const isBlocked = () => rig.blocked[0]?.[0];
+  let seq = 1;
+  for (let run = 0; run < 30; run++) {
+    const events = [0, 0, 4].map((priority): OutgoingEvent => ({
+      topic: "t",
+      priority,
+      payload: String(seq++).padEnd(200),
+    }));
+    offerRun(source, events, { firstSeq: seq - 3 });
+    rig.dispatcher.turn();
+  }
+  expect(isBlocked()).toBe(1);
+  expect(takeRuns(shard.ring).flatMap(({ events }) => events)).toHaveLength(30);
+  const letters: number[] = [];
+  for (let turn = 0; turn < 100 && letters.length < 60; turn++) {
+    for (const { events } of takeRuns(rig.options.deadLetters.ring)) {
+      letters.push(...events.map(({ payload }) => Number(Buffer.from(payload).toString())));
+    }
+    rig.dispatcher.turn();
+  }
+  const numbers = Array.from({ length: 90 }, (_, index) => index + 1);
+  expect(letters).toEqual(numbers.filter((number) => number % 3 !== 0));
+  expect([isBlocked(), rig.dispatcher.isParking]).toEqual([0, false]);
+  expect(rig.deadLetterCounters[DEAD_LETTERS_LOST]).toBe(0);
 });
 
 test("random runs are split as if each event came alone", async () => {
