@@ -31,6 +31,7 @@ interface CommandEntry {
 /** Every command, in the order of `esc --help`. */
 const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   serve: { summary: "run the server", load: () => import("./serve.ts") },
+  init: { summary: "write a small configuration to begin with", load: () => import("./init.ts") },
   config: { summary: "check, print and write configuration files", load: () => import("./config.ts") },
   generate: {
     summary: "make up events: sensors, a shop, a market, a game",
