@@ -3,13 +3,14 @@
  *
  * It reads the logs like a subscriber, publishes like a source, and commits to the store, so it belongs to no
  * stage alone. It has an event loop (webhooks, handlers, PostgreSQL) and sleeps by `waitAsync` on its doorbell,
- * which rings for newly visible events and for verdicts. When it loses the store it ends, and its successor goes
- * on from the last commit.
+ * which rings for newly visible events and for verdicts. When it loses the store it ends; its successor waits for
+ * the store and goes on from the last commit.
  */
 import process from "node:process";
 import { parentPort, workerData } from "node:worker_threads";
 import { isBuiltin } from "./engine-handlers.ts";
 import type { ProcessorCommand, ProcessorMessage, ProcessorWorkerOptions } from "./engine-processor.ts";
+import { EscError } from "./errors.ts";
 import { Source } from "./ingest/source.ts";
 import { describeDamage } from "./log/damage.ts";
 import { nodeFiles } from "./log/node-files.ts";
@@ -23,9 +24,18 @@ import { Processing } from "./process/processing.ts";
 import { Processor } from "./process/processor.ts";
 import { Tally } from "./process/tally.ts";
 import { STATUS_FAILED } from "./queue/completions.ts";
-import { COMMAND_DRAIN, COMMAND_STOP, STATE_DRAINED, STATE_RUNNING, ThreadControl } from "./queue/control.ts";
+import {
+  COMMAND_DRAIN,
+  COMMAND_RUN,
+  COMMAND_STOP,
+  STATE_DRAINED,
+  STATE_RUNNING,
+  ThreadControl,
+} from "./queue/control.ts";
 import { Doorbell } from "./queue/doorbell.ts";
+import { BACKOFF, backoffMs } from "./store/backoff.ts";
 import { openStore } from "./store/open.ts";
+import type { Store } from "./store/store.ts";
 import { nowUs } from "./system/clock.ts";
 
 /** Longest sleep: a ring that was missed is made good after this. */
@@ -34,6 +44,8 @@ const SLEEP_MS = 200;
 const FACTS_MS = 500;
 /** Outputs that a failed log refused are offered again after this. */
 const AGAIN_MS = 1000;
+/** How often the thread looks around while there is no store. */
+const LOOK_MS = 50;
 
 const options = workerData as ProcessorWorkerOptions;
 const port = parentPort;
@@ -107,25 +119,7 @@ const connection = source.openConnection("internal", "durable", {
 if (connection === undefined) throw new Error("The processor has no connection of its own");
 const own = connection;
 
-const store = await openStore(options.store, nowUs);
 const tally = new Tally(processor, options.tally, (problem) => log("warn", problem));
-const processing = await Processing.open(options.processing, {
-  files: nodeFiles,
-  store,
-  processor,
-  letters,
-  offer: (bytes, frames) => {
-    if (source.isBlocked(own)) return false;
-    if (!source.offer(own, bytes, 0, bytes.length, frames, nowUs(), true)) return false;
-    source.publish();
-    return true;
-  },
-  nowUs,
-  isHolding: () => control.isHolding,
-  onDamage: (damage) => log("warn", describeDamage(damage)),
-  tally: (nowUs) => tally.publish(nowUs),
-  report: (problem) => log("warn", problem),
-});
 
 let wantsSettled = false;
 port.on("message", (command: ProcessorCommand) => {
@@ -133,32 +127,102 @@ port.on("message", (command: ProcessorCommand) => {
   doorbell.ring();
 });
 
+interface Opened {
+  readonly store: Store;
+  readonly processing: Processing;
+}
+
+/**
+ * Opens the store and what was saved in it. While it is not there rules and windows stand still, and everything
+ * else goes on: what comes meanwhile is in the logs.
+ *
+ * @returns `undefined` when the thread is to end before.
+ */
+async function openWhenThere(): Promise<Opened | undefined> {
+  let nextMs = 0;
+  for (let failures = 0;;) {
+    control.beat();
+    if (failures > 0 && control.command !== COMMAND_RUN) return undefined;
+    // Verdicts for a predecessor: whoever sends them must not wait.
+    source.poll();
+    if (wantsSettled) settled();
+    if (performance.now() >= nextMs) {
+      const opened = await open();
+      if (!(opened instanceof EscError)) {
+        if (failures > 0) log("info", "The store is there: rules and windows go on");
+        return opened;
+      }
+      if (opened.code !== "STORE_UNAVAILABLE") throw opened;
+      log("warn", `Rules and windows wait for the store: ${opened.message}`);
+      failures++;
+      nextMs = performance.now() + backoffMs(BACKOFF, failures, Math.random());
+      control.state = STATE_RUNNING;
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
+
+async function open(): Promise<Opened | EscError> {
+  let store: Store | undefined;
+  try {
+    store = await openStore(options.store, nowUs);
+    return { store, processing: await openProcessing(store) };
+  } catch (error) {
+    await store?.close();
+    if (error instanceof EscError) return error;
+    throw error;
+  }
+}
+
+function openProcessing(store: Store): Promise<Processing> {
+  return Processing.open(options.processing, {
+    files: nodeFiles,
+    store,
+    processor,
+    letters,
+    offer: (bytes, frames) => {
+      if (source.isBlocked(own)) return false;
+      if (!source.offer(own, bytes, 0, bytes.length, frames, nowUs(), true)) return false;
+      source.publish();
+      return true;
+    },
+    nowUs,
+    isHolding: () => control.isHolding,
+    onDamage: (damage) => log("warn", describeDamage(damage)),
+    tally: (nowUs) => tally.publish(nowUs),
+    report: (problem) => log("warn", problem),
+  });
+}
+
+/** Main waits for this with the shutdown. */
+function settled(): void {
+  wantsSettled = false;
+  post({ type: "settled" });
+}
+
 /** All that can be done now. @returns Whether there may be more at once. */
-async function turn(): Promise<boolean> {
+async function turn(processing: Processing): Promise<boolean> {
   const polled = source.poll();
   const moved = await processing.turn();
-  if (wantsSettled && processing.isSettled) {
-    wantsSettled = false;
-    post({ type: "settled" });
-  }
+  if (wantsSettled && processing.isSettled) settled();
   return polled || moved;
 }
 
-async function run(): Promise<void> {
+async function run({ store, processing }: Opened): Promise<void> {
   control.subscriptionCount = 1;
   control.state = STATE_RUNNING;
   for (;;) {
     const { command } = control;
     control.beat();
     if (command === COMMAND_STOP) break;
-    if (await turn()) {
+    if (await turn(processing)) {
       await new Promise((resolve) => setImmediate(resolve));
       continue;
     }
     if (command === COMMAND_DRAIN && processing.isCaughtUp) break;
     const ticket = doorbell.arm();
     // Whatever was published before the bell was armed is found by this second look.
-    if (control.command !== command || await turn()) {
+    if (control.command !== command || await turn(processing)) {
       doorbell.disarm();
       continue;
     }
@@ -171,11 +235,16 @@ async function run(): Promise<void> {
     control.state = STATE_DRAINED;
   }
   control.subscriptionCount = 0;
-  processor.desk.close();
-  handlers?.close();
   processing.close();
   await store.close();
-  port?.close();
 }
 
-await run();
+const opened = await openWhenThere();
+if (opened !== undefined) await run(opened);
+else if (control.command === COMMAND_DRAIN) {
+  log("warn", "The store is not there: what was not processed is processed at the next start");
+  control.state = STATE_DRAINED;
+}
+processor.desk.close();
+handlers?.close();
+port.close();
