@@ -36,6 +36,9 @@ const HANDLER_COOLDOWN_MS = 10_000;
 /** Events tried again in one go. */
 const RETRIES_AT_ONCE = 256;
 
+/** Form of the saved state; one of another form is let go. */
+const VERSION = 1;
+
 /** Everything that is configured; structured-cloneable. */
 export interface ProcessorSpec {
   readonly rules: readonly RuleSpec[];
@@ -277,8 +280,8 @@ export class Processor {
   /** All that is remembered; belongs to the place up to which logs were read. */
   save(): Uint8Array {
     const state: SavedState = {
-      version: 1,
-      rules: this.rules.map((rule) => [rule.name, ruleShape(rule.spec), rule.save()]),
+      version: VERSION,
+      rules: this.rules.map((rule) => [rule.name, ruleShape(rule.spec), rule.save() ?? null]),
       windows: this.windows.map(({ spec, operator }) => [spec.name, windowShape(spec), operator.save()]),
       alerts: this.desk.save(),
       retries: this.retries.save(),
@@ -296,11 +299,12 @@ export class Processor {
    */
   load(saved: Uint8Array, nowUs: number): readonly string[] {
     const state = JSON.parse(Buffer.from(saved).toString()) as SavedState;
+    if (state.version !== VERSION) return ["everything"];
     const forgotten: string[] = [];
     for (const [name, shape, saved] of state.rules) {
       const rule = this.rules.find((candidate) => candidate.name === name);
       if (rule !== undefined && ruleShape(rule.spec) === shape) rule.load(saved);
-      else if (saved !== undefined) forgotten.push(name);
+      else if (saved !== null) forgotten.push(name);
     }
     for (const [name, shape, saved] of state.windows) {
       const window = this.windows.find(({ spec }) => spec.name === name);
@@ -448,7 +452,7 @@ function timesOf({ startUs, endUs }: Span): { start: string; end: string } {
 }
 
 interface SavedState {
-  readonly version: 1;
+  readonly version: typeof VERSION;
   readonly rules: readonly (readonly [name: string, shape: string, saved: unknown])[];
   readonly windows: readonly (readonly [name: string, shape: string, saved: unknown])[];
   readonly alerts: unknown;

@@ -253,6 +253,7 @@ test("a window row has the first sum, min and max, whatever they are called", ()
 test("load() lets go of what now means something else, and keeps the rest", () => {
   const state = { kind: "rate", count: 2, withinMs: 1000 } as const;
   const rules = (within: number) => [
+    ruleOf({ name: "stateless", when: `payload < ${within}`, drop: true, topics: ["other"] }),
     ruleOf({ name: "same", state, publish: { topic: "same" } }),
     ruleOf({ name: "changed", state: { ...state, withinMs: within }, publish: { topic: "changed" } }),
   ];
@@ -261,6 +262,9 @@ test("load() lets go of what now means something else, and keeps the rest", () =
   expect(second.processor.load(first.processor.save(), 0)).toEqual(["changed"]);
   second.feed([received(1)]);
   expect(second.outputs.map(({ topic }) => topic)).toEqual(["same"]);
+  const other = Buffer.from(first.processor.save()).toString().replace(`"version":1`, `"version":0`);
+  const third = new ProcessorRig({ rules: rules(1000) });
+  expect(third.processor.load(Buffer.from(other), 0)).toEqual(["everything"]);
 });
 
 function randomEvents(random: Random): Received[] {
