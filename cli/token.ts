@@ -84,7 +84,10 @@ function printNew({ name, scope, topics, expires }: NewOptions, { output }: Comm
     ...(admin ? { admin } : {}),
   };
   output.result({ token, entry }, () => {
-    const yaml = stringify([entry], { lineWidth: 0 }).trimEnd().replace(/^/gm, "    ");
+    const yaml = stringify([entry], { lineWidth: 0, aliasDuplicateObjects: false }).trimEnd().replace(
+      /^/gm,
+      "    ",
+    );
     return `${token}\n\nThis is the only time it is shown. The server's configuration:\n\nauth:\n  enabled: true\n  tokens:\n${yaml}`;
   });
   if (granted.length === 0 && !admin) output.note("The token may do nothing: give it a --scope");

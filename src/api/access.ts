@@ -18,7 +18,7 @@ import type { Route } from "./route.ts";
 export interface AuditEntry {
   /** Name of the caller; `unknown` when it is nobody. */
   readonly who: string;
-  /** Such as `POST /api/v1/control/pause`. */
+  /** Such as `DELETE /api/v1/consumers?name=billing`. */
   readonly action: string;
   /** HTTP status of the answer. */
   readonly status: number;
@@ -54,7 +54,14 @@ export type Admission =
   | { readonly caller: Caller; readonly credentials: Credentials; readonly response?: never }
   | { readonly response: Response; readonly who: string };
 
+/** How a request ended, and where it came from. */
+export interface Answered {
+  readonly status: number;
+  readonly address: string;
+}
+
 const UNKNOWN = "unknown";
+const ACTION_CHARACTERS_MAX = 300;
 
 export class Access {
   readonly #options: AccessOptions;
@@ -102,10 +109,11 @@ export class Access {
   }
 
   /** Notes what an administrator did, or tried. Looking at things is no action. */
-  note(route: Route, address: string, admission: Admission, status: number): void {
+  note(route: Route, url: URL, admission: Admission, { status, address }: Answered): void {
     if (needOf(route) !== "admin" || (route.method === "GET" && status < 400)) return;
     const who = admission.response === undefined ? admission.caller.name : admission.who;
-    this.#options.audit({ who, action: `${route.method} ${route.path}`, status, address });
+    const place = `${url.pathname}${url.search}`.slice(0, ACTION_CHARACTERS_MAX);
+    this.#options.audit({ who, action: `${route.method} ${place}`, status, address });
   }
 
   /** Looks after a stream or socket until the answer is called. */

@@ -258,7 +258,8 @@ export class HttpServer {
       await this.#answer(route, { request, url, params, server }, admission);
     // Nobody would read it: what stands behind a stream must learn of it.
     if (request.method === "HEAD") await response.body?.cancel();
-    this.#access.note(route, server.requestIP(request)?.address ?? "", admission, response.status);
+    const address = server.requestIP(request)?.address ?? "";
+    this.#access.note(route, url, admission, { status: response.status, address });
     return response;
   }
 

@@ -198,16 +198,24 @@ export class Groups {
   standing(name: string): WorkingGroup | undefined {
     const working = this.#working.get(name);
     if (working === undefined) return undefined;
-    const { group, request, members, subscription } = working;
+    const { group, request, members, pullers, subscription } = working;
     return {
       ...group.standing(),
       request,
       isReading: subscription.hasMore,
-      members: members.map((member) => ({
-        name: member.name,
-        inFlight: group.inFlight(member),
-        isFull: group.inFlight(member) >= member.inFlightMax || !member.hasRoom(),
-      })),
+      members: [
+        ...members.map((member) => ({
+          name: member.name,
+          inFlight: group.inFlight(member),
+          isFull: group.inFlight(member) >= member.inFlightMax || !member.hasRoom(),
+        })),
+        // Those that ask for events are there as long as they hold some.
+        ...[...pullers.values()].map((member) => ({
+          name: member.name,
+          inFlight: group.inFlight(member),
+          isFull: group.inFlight(member) >= member.inFlightMax,
+        })).filter(({ inFlight }) => inFlight > 0),
+      ],
     };
   }
 

@@ -278,7 +278,7 @@ test("what administrators do, and try, is in the log with their name and the res
     JSON.parse(line)
   );
   const entries = audit.map(({ who, action, status, address }) => [who, action, status, address].join(" "));
-  expect(entries).toContain("ops POST /api/v1/control/log-level 200 127.0.0.1");
+  expect(entries).toContain("ops POST /api/v1/control/log-level?level=info 200 127.0.0.1");
   expect(entries).toContain("shop POST /api/v1/control/drain 403 127.0.0.1");
   expect(entries).toContain("unknown POST /api/v1/control/pause 401 127.0.0.1");
   for (const token of [tokens.good, tokens.admin, tokens.everything]) expect(server.log).not.toContain(token);
