@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { EscServer, runEsc } from "../support/esc.ts";
 import { TemporaryFolder } from "../support/temp.ts";
 import {
@@ -78,20 +79,18 @@ test.skipIf(python === null)(
   60_000,
 );
 
-test.skipIf(python === null)(
-  "esc handlers test runs a Python program on sample events (needs python3)",
-  async () => {
-    const folder = new TemporaryFolder("handlers");
-    folders.push(folder);
-    writeHandler(folder.path("score.py"), SCORE);
-    const lines = [1, 10].map((payload) => JSON.stringify({ topic: "in", payload, key: "k" }));
-    const { status, stdout } = await runEsc(
-      ["handlers", "test", "-", "--command", "python3", folder.path("score.py"), folder.path("died")],
-      { stdin: lines.join("\n") },
-    );
-    expect([status, stdout]).toEqual([
-      0,
-      "1 in success\n    → out 1\n2 in alert WARNING: ten\n    → out 10\n",
-    ]);
-  },
-);
+test.skipIf(python === null)("esc handlers test runs the Python example (needs python3)", async () => {
+  const example = join(import.meta.dir, "..", "..", "config", "examples", "handlers", "score.py");
+  const { status, stdout } = await runEsc(
+    ["handlers", "test", "-", "--topic", "payments.card", "--command", "python3", example],
+    { stdin: '{"amount": 100}\n{"amount": 4500}\nnothing\n' },
+  );
+  expect([status, stdout.split("\n")]).toEqual([1, [
+    "1 payments.card success",
+    '    → scores {"payment":{"amount":100},"score":2}',
+    "2 payments.card alert WARNING: score 90",
+    '    → scores {"payment":{"amount":4500},"score":90}',
+    expect.stringMatching(/^3 payments.card fail no payment: JSONDecodeError/),
+    "",
+  ]]);
+});
