@@ -38,8 +38,9 @@ export interface WebhookSpec {
 
 export interface WebhookHost {
   readonly report: (problem: string) => void;
-  /** Pause after the first failure, and of the circuit breaker; for tests. */
+  /** Pause after the first failure, longest pause, and that of the circuit breaker; for tests. */
   readonly firstPauseMs?: number;
+  readonly pauseMsMax?: number;
   readonly breakerOpenMs?: number;
 }
 
@@ -72,7 +73,7 @@ export class Webhook {
     );
     this.#firstPause = new ExponentialBackoff({
       initialDelay: host.firstPauseMs ?? FIRST_PAUSE_MS,
-      maxDelay: PAUSE_MS_MAX,
+      maxDelay: host.pauseMsMax ?? PAUSE_MS_MAX,
     }).next();
     this.#pause = this.#firstPause;
   }

@@ -52,6 +52,7 @@ function webhookTo(url: string, timeoutMs: number, endpoint?: Endpoint): Webhook
   const webhook = new Webhook({ url, timeoutMs, headers: [["authorization", "Bearer x"]] }, {
     report: (problem) => reports.push(problem),
     firstPauseMs: 1,
+    pauseMsMax: 20,
     breakerOpenMs: 20,
   });
   Object.assign(open, { endpoint, webhook });
@@ -112,6 +113,7 @@ test("while the circuit is open nothing is asked of the endpoint", async () => {
   const slow = new Webhook({ url: endpoint.url, timeoutMs: 5000, headers: [] }, {
     report: () => {},
     firstPauseMs: 1,
+    pauseMsMax: 20,
     breakerOpenMs: 3_600_000,
   });
   webhook.close();
