@@ -7,7 +7,7 @@ import type { HandlerFile, StateChange } from "./messages.ts";
 export interface BatchResult {
   /** Outcomes by index; of an answered event that is not among them: success. */
   readonly outcomes: ReadonlyMap<number, Outcome>;
-  /** Whether the event was answered, now or before. */
+  /** Whether the event is answered by this result; what was answered before does not matter. */
   readonly isAnswered: (index: number) => boolean;
   /** Whether all of the batch is answered, or the process has ended. */
   readonly isLast: boolean;

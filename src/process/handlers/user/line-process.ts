@@ -119,7 +119,6 @@ export class LineProcess implements HandlerProcess {
 
   /** Tells what was answered since the last time. */
   #tell(ended?: string): void {
-    const answered = this.#answered;
     const outcomes = this.#outcomes;
     const isLast = ended !== undefined || this.#answeredCount === this.#count;
     this.#outcomes = new Map();
@@ -130,7 +129,7 @@ export class LineProcess implements HandlerProcess {
     }
     this.#events.onResult({
       outcomes,
-      isAnswered: (index) => answered[index] === true,
+      isAnswered: (index) => outcomes.has(index),
       isLast,
       changes: NOTHING_CHANGED,
       ...(ended === undefined ? {} : { ended }),
