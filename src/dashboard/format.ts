@@ -23,6 +23,11 @@ export function format(value: number | null | undefined, unit: Unit): string {
   }
 }
 
+/** A number and its noun, in the plural unless there is one. */
+export function counted(count: number, noun: string): string {
+  return `${whole(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /** Every digit, in groups of three. */
 export function whole(value: number): string {
   return Math.round(value).toLocaleString("en");

@@ -7,6 +7,7 @@ import { linkTo, route, type ViewId, VIEWS } from "./route.ts";
 import { refusal } from "./session.ts";
 import { SignIn } from "./sign-in.tsx";
 import { alerts } from "./live/alerts.ts";
+import { useKnownAlerts } from "./parts/known-alerts.ts";
 import { newest } from "./live/timeline.ts";
 import { hello, live } from "./live/source.ts";
 import { TopBar } from "./top-bar.tsx";
@@ -37,6 +38,7 @@ const CONTENT: Readonly<Record<ViewId, ComponentType>> = {
 
 export function Shell() {
   const { view } = route.value;
+  useKnownAlerts(hello.value?.caller.read_everything === true);
   const Content = CONTENT[view];
   const title = VIEWS.find(({ id }) => id === view)?.title ?? "";
   const heading = useRef<HTMLHeadingElement>(null);

@@ -156,7 +156,7 @@ viewTest(
     const place = await dashboard.row("Events", "search.me").locator("td").nth(1).textContent();
     const [, lane = "", shard = "", offset = ""] = /^(\w+)\/(\d+) @ (\d+)$/.exec(place ?? "") ?? [];
     await dashboard.show(`log?lane=${lane}&shard=${shard}&from_offset=${offset}&limit=1`);
-    await page.locator(".more", { hasText: "1 events" }).waitFor();
+    await page.locator(".more", { hasText: "1 event" }).waitFor();
     await dashboard.row("Events", "search.me").waitFor();
     await dashboard.show(`log?topic=search.*&from_time=2001-01-01T00:00:00Z&to_time=2001-01-02T00:00:00Z`);
     await dashboard.sees("No event matches.");

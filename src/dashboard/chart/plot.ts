@@ -35,7 +35,7 @@ export function createPlot(element: HTMLElement, data: ChartData, options: PlotO
       width: Math.max(100, element.clientWidth),
       height: Math.max(100, element.clientHeight),
       legend: { show: false },
-      padding: [8, 12, 0, 0],
+      padding: [8, 26, 0, 0],
       cursor: {
         sync: { key: "esc" },
         drag: { x: true, y: false, setScale: false },

@@ -115,7 +115,7 @@ function create(element: HTMLElement, theme: Theme, span: Span, seconds: number)
       width: Math.max(100, element.clientWidth),
       height: Math.max(100, element.clientHeight),
       legend: { show: false },
-      padding: [8, 12, 0, 0],
+      padding: [8, 26, 0, 0],
       cursor: { drag: { x: true, y: false, setScale: false }, bind: { dblclick: () => () => null } },
       scales: {
         x: { time: true, range: (_plot, min, max) => [min, max] },

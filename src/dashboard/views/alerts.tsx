@@ -1,13 +1,12 @@
 /** All alerts, newest first, as they are raised. */
 import { useSignal } from "@preact/signals";
-import { timestamp, whole } from "../format.ts";
+import { counted, timestamp, whole } from "../format.ts";
 import { alerts, type LiveAlert } from "../live/alerts.ts";
 import { hello } from "../live/source.ts";
 import { Field } from "../parts/field.tsx";
 import { Problem } from "../parts/notice.tsx";
 import { Table } from "../parts/table.tsx";
 import { linkTo } from "../route.ts";
-import { useKnownAlerts } from "./recent-alerts.tsx";
 
 const SEVERITIES = ["INFO", "WARNING", "CRITICAL", "EMERGENCY"];
 
@@ -15,7 +14,7 @@ export function AlertsView() {
   const least = useSignal("INFO");
   const text = useSignal("");
   const chosen = useSignal<LiveAlert | undefined>(undefined);
-  const problem = useKnownAlerts(hello.value?.caller.read_everything ?? true);
+  const isHidden = hello.value?.caller.read_everything === false;
   const words = text.value.toLowerCase();
   const rows = alerts.value.filter(({ severity, rule, message, topic, key }) =>
     SEVERITIES.indexOf(severity) >= SEVERITIES.indexOf(least.value) &&
@@ -36,9 +35,11 @@ export function AlertsView() {
             {SEVERITIES.map((name) => <option key={name}>{name}</option>)}
           </select>
         </Field>
-        <output>{whole(rows.length)} alerts</output>
+        <output>{counted(rows.length, "alert")}</output>
       </form>
-      <Problem text={problem} />
+      <Problem
+        text={isHidden ? "Alerts are about any topic: this token may not read everything" : undefined}
+      />
       {chosen.value !== undefined && (
         <AlertDetail
           alert={chosen.value}

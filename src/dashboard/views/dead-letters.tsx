@@ -1,6 +1,6 @@
 /** The dead-letter browser: what could not be processed, why, and the way back. */
 import { useSignal } from "@preact/signals";
-import { timestamp, whole } from "../format.ts";
+import { counted, timestamp, whole } from "../format.ts";
 import { live } from "../live/source.ts";
 import { lanesOf } from "../live/timeline.ts";
 import { useAction } from "../parts/action.ts";
@@ -49,7 +49,9 @@ export function DeadLettersView() {
       if (asked.requeued === 0) return "No dead letter matches";
       const text = "Each is published again as it was, and is not listed any more once it is durable.";
       const more = asked.has_more ? " at least" : "";
-      if (!await confirmed(`Requeue${more} ${plural(asked.requeued)}?`, text, "Requeue")) return undefined;
+      if (
+        !await confirmed(`Requeue${more} ${counted(asked.requeued, "dead letter")}?`, text, "Requeue")
+      ) return undefined;
       const done = await requestJson<Requeued>(`/api/v1/dlq/requeue${queryOf(which)}`, { method: "POST" });
       chosen.value = undefined;
       reload();
@@ -58,7 +60,7 @@ export function DeadLettersView() {
         done.failed > 0 ? `${whole(done.failed)} failed and stay` : "",
         done.has_more ? "there are more" : "",
       ].filter((part) => part !== "");
-      return [`${plural(done.requeued)} requeued`, ...rest].join("; ");
+      return [`${counted(done.requeued, "dead letter")} requeued`, ...rest].join("; ");
     });
   const purge = (which: Filter) =>
     run(async () => {
@@ -68,13 +70,15 @@ export function DeadLettersView() {
       );
       if (asked.deleted === 0) return "No dead letter matches";
       const text = "They are not listed any more and cannot be requeued.";
-      if (!await confirmed(`Give up ${plural(asked.deleted)}?`, text, "Give up")) return undefined;
+      if (
+        !await confirmed(`Give up ${counted(asked.deleted, "dead letter")}?`, text, "Give up")
+      ) return undefined;
       const done = await requestJson<{ deleted: number }>(`/api/v1/dlq${queryOf(which)}`, {
         method: "DELETE",
       });
       chosen.value = undefined;
       reload();
-      return `${plural(done.deleted)} given up`;
+      return `${counted(done.deleted, "dead letter")} given up`;
     });
 
   const letter = chosen.value;
@@ -179,8 +183,4 @@ export function DeadLettersView() {
 function originOf({ origin: { lane, shard, offset } }: DeadLetter): string {
   if (lane === undefined) return "–";
   return `${lane}${shard === undefined ? "" : `/${shard}`}${offset === undefined ? "" : ` @ ${offset}`}`;
-}
-
-function plural(count: number): string {
-  return `${whole(count)} dead letter${count === 1 ? "" : "s"}`;
 }

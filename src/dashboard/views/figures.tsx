@@ -1,5 +1,5 @@
 /** The figures that are looked at first, each with its last minute. */
-import { format, type Unit, whole } from "../format.ts";
+import { counted, format, type Unit, whole } from "../format.ts";
 import { type Cell, gauge, lanesOf, newest, rate, sum, type Timeline } from "../live/timeline.ts";
 
 /** Seconds of the small lines. */
@@ -63,19 +63,19 @@ function figuresOf(timeline: Timeline): Figure[] {
       values: worst("append_p99"),
       note: `median ${format(worst("append_p50").at(-1), "us")}`,
     },
-    { label: "Fullest queue", unit: "%", values: fill, isBad: (fill.at(-1) ?? 0) > 50 },
+    { label: "Fullest queue", unit: "%", values: fill, note: "of its bytes", isBad: (fill.at(-1) ?? 0) > 50 },
     {
       label: "Lost",
       unit: "events/s",
       values: lost,
-      note: `${whole(newest(timeline, "dead_letters") ?? 0)} dead letters`,
+      note: `${counted(newest(timeline, "dead_letters") ?? 0, "dead letter")}`,
       isBad: (lost.at(-1) ?? 0) > 0,
     },
     {
       label: "Delivered",
       unit: "events/s",
       values: rate(timeline, "delivered"),
-      note: `${whole(newest(timeline, "subscribers") ?? 0)} subscribers`,
+      note: `${counted(newest(timeline, "subscribers") ?? 0, "subscriber")}`,
     },
     {
       label: "CPU",

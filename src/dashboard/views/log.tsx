@@ -1,7 +1,7 @@
 /** The log explorer: events by topic, place and time, and what is in them. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { format, timestamp, whole } from "../format.ts";
+import { counted, format, timestamp } from "../format.ts";
 import { live } from "../live/source.ts";
 import { lanesOf } from "../live/timeline.ts";
 import { useAction } from "../parts/action.ts";
@@ -108,25 +108,25 @@ export function LogView() {
         <button type="submit" class="primary" disabled={isBusy.value}>
           {isBusy.value ? "Reading" : "Search"}
         </button>
+        <div class="actions start presets" role="group" aria-label="Newest events">
+          {RECENT.map(({ label, ms }) => (
+            <button
+              type="button"
+              class="quiet"
+              key={label}
+              onClick={() =>
+                show("log", {
+                  ...Object.fromEntries(query),
+                  from_offset: "",
+                  from_time: new Date(Date.now() - ms).toISOString(),
+                  to_time: "",
+                })}
+            >
+              {label}
+            </button>
+          ))}
+        </div>
       </form>
-      <div class="actions start" role="group" aria-label="Newest events">
-        {RECENT.map(({ label, ms }) => (
-          <button
-            type="button"
-            class="quiet"
-            key={label}
-            onClick={() =>
-              show("log", {
-                ...Object.fromEntries(query),
-                from_offset: "",
-                from_time: new Date(Date.now() - ms).toISOString(),
-                to_time: "",
-              })}
-          >
-            {label}
-          </button>
-        ))}
-      </div>
       <OutcomeNotice outcome={outcome.value} />
       {event !== undefined && <EventDetail event={event} onClose={() => chosen.value = undefined} />}
       <Table
@@ -147,7 +147,7 @@ export function LogView() {
         ]}
       />
       <p class="more">
-        {whole(events.value.length)} events
+        {counted(events.value.length, "event")}
         {cursor.value !== undefined && (
           <button
             type="button"

@@ -1,16 +1,13 @@
 /** The newest alerts, for the overview. */
-import { useEffect } from "preact/hooks";
 import { timestamp } from "../format.ts";
-import { alerts, type LiveAlert, mergeAlerts } from "../live/alerts.ts";
+import { alerts } from "../live/alerts.ts";
 import { hello } from "../live/source.ts";
-import { useLoaded } from "../parts/loaded.ts";
 import { linkTo } from "../route.ts";
 
 const SHOWN = 6;
 
 export function RecentAlerts() {
   const mayRead = hello.value?.caller.read_everything === true;
-  useKnownAlerts(mayRead);
   const newest = alerts.value.slice(0, SHOWN);
   return (
     <section class="card recent">
@@ -32,14 +29,4 @@ export function RecentAlerts() {
       </ul>
     </section>
   );
-}
-
-/** Loads the alerts from before the page was opened; the stream brings those that follow. */
-export function useKnownAlerts(mayRead: boolean): string | undefined {
-  const path = mayRead ? "/api/v1/alerts?limit=500" : undefined;
-  const { data, problem } = useLoaded<{ readonly alerts: readonly LiveAlert[] }>(path);
-  useEffect(() => {
-    if (data !== undefined) mergeAlerts(data.alerts);
-  }, [data]);
-  return problem;
 }
