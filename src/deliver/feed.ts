@@ -15,6 +15,8 @@ export interface ShardFeed {
   readonly key: string;
   readonly lane: string;
   readonly shard: number;
+  /** Of the shard in `ShardTails`. */
+  readonly index: number;
   readonly cursor: ShardCursor;
   readonly inFlight: InFlight;
   /** Offset after the last event sent, and up to where the subscriber has confirmed. */
@@ -54,6 +56,7 @@ export function openFeeds(request: SubscriptionRequest, options: FeedOptions): r
       key,
       lane: info.lane,
       shard: info.shard,
+      index: info.index,
       cursor: new ShardCursor(tails, info.index, patterns, position),
       inFlight: new InFlight(),
       sentOffset: position,

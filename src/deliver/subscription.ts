@@ -94,6 +94,7 @@ export class Subscription {
    */
   hasMore = false;
   readonly #feeds: readonly ShardFeed[];
+  readonly #tails: ShardTails;
   readonly #meters: DeliveryMeters;
   readonly #maxInFlight: number;
   readonly #isTracking: boolean;
@@ -118,6 +119,7 @@ export class Subscription {
     this.#maxInFlight = request.maxInFlight ?? Infinity;
     this.#isTracking = request.maxInFlight !== undefined;
     const { tails, meters, stored } = options;
+    this.#tails = tails;
     this.#feeds = openFeeds(request, { tails, patterns, latencies: meters.latencies, stored });
   }
 
@@ -131,6 +133,15 @@ export class Subscription {
     const positions: Record<string, number> = {};
     for (const feed of this.#feeds) positions[feed.key] = feed.cursor.position;
     return positions;
+  }
+
+  /** Events of its shards that it has not read yet; some may not match. */
+  lag(): number {
+    let lag = 0;
+    for (const { index, cursor } of this.#feeds) {
+      lag += Math.max(0, this.#tails.visibleOffset(index) - cursor.position);
+    }
+    return lag;
   }
 
   /**

@@ -97,6 +97,18 @@ export class Subscriptions {
     return count;
   }
 
+  /** The one that is furthest behind, in events of its shards. */
+  furthestBehind(): { readonly id: string; readonly lag: number } | undefined {
+    let worst: { readonly id: string; readonly lag: number } | undefined;
+    for (const subscription of this.#open) {
+      const lag = subscription.lag();
+      if (worst === undefined || lag > worst.lag) {
+        worst = { id: subscription.consumer ?? subscription.id, lag };
+      }
+    }
+    return worst;
+  }
+
   /** Ends all of them. Positions that were not confirmed are not stored. */
   close(): void {
     if (this.#isClosed) return;

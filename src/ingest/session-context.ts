@@ -10,6 +10,8 @@ import type { Source } from "./source.ts";
 
 /** What a session needs of the socket below it. `Bun.Socket` is one. */
 export interface SessionSocket extends OutboxSocket {
+  readonly remoteAddress?: string;
+  readonly remotePort?: number;
   pause(): void;
   resume(): void;
   /** Ends our direction after what was written. */

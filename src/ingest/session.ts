@@ -102,6 +102,13 @@ export class Session implements ConnectionSink {
     return this.#caller;
   }
 
+  /** Who it is, for the log. */
+  get name(): string {
+    const { remoteAddress = "unknown", remotePort = 0 } = this.#socket;
+    const who = this.#caller === undefined ? "" : ` (${this.#caller.name})`;
+    return `${remoteAddress}:${remotePort}${who}`;
+  }
+
   get isIdentifying(): boolean {
     return this.#isIdentifying;
   }

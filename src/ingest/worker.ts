@@ -29,6 +29,7 @@ import { Doorkeeper } from "./doorkeeper.ts";
 import type { IdentifiedMessage, IdentifyMessage } from "./doorkeeper.ts";
 import { FileSource } from "./file.ts";
 import type { FileSourceOptions } from "./file.ts";
+import { Laggards } from "./laggards.ts";
 import { sessionLimits } from "./session-limits.ts";
 import type { SessionLimitOptions } from "./session-limits.ts";
 import type { Session } from "./session.ts";
@@ -121,6 +122,7 @@ class IngestThread {
   #tcp: TcpListener | undefined;
   #udp: UdpListener | undefined;
   #files: readonly FileSource[] = [];
+  readonly #laggards = new Laggards();
   #subscriptionCount = 0;
   #kernelDrops = 0;
   #swept = 0;
@@ -252,6 +254,7 @@ class IngestThread {
 
   #keepHouse(): void {
     this.#tcp?.sweepIdle();
+    this.#laggards.look(this.#tcp?.sessions ?? [], (message) => log("warn", message));
     if (++this.#rounds % SWEEP_ROUNDS === 0) this.#tails.sweep();
     const drops = this.#udp?.kernelDrops() ?? 0;
     if (drops <= this.#kernelDrops) return;

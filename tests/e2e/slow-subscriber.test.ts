@@ -48,9 +48,12 @@ test(
     await quick.done.promise;
     // 50 MB are more than the kernel buffers of a connection hold: the rest waits in the log.
     expect(stalled.received).toBeLessThan(EVENTS);
+    // Whoever runs the server hears of it, and when it is over.
+    expect(await server.logged(/Subscriber 127.0.0.1:\d+ falls behind/)).toMatch(/is \d+ events behind/);
     stalled.client.resume();
     await stalled.done.promise;
     expect([stalled.gaps, quick.gaps]).toEqual([0, 0]);
+    await server.logged(/Subscriber 127.0.0.1:\d+ has caught up/);
     quick.client.abort();
     stalled.client.abort();
   },
