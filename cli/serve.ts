@@ -13,6 +13,7 @@ import type { Engine } from "../src/engine.ts";
 import { tlsOptions } from "../src/engine-options.ts";
 import { Logger } from "../src/logging/logger.ts";
 import { releaseCode, shrinkHeap } from "../src/system/resident.ts";
+import { inheritedSockets } from "../src/system/inherited-sockets.ts";
 import { ServiceNotifier, watchdogIntervalMs } from "../src/system/notify.ts";
 import type { CommandContext } from "./command.ts";
 import { VERSION } from "./version.ts";
@@ -24,6 +25,8 @@ const SPACE_LOOK_MS = 1_000;
 const SETTLED_MS = 1_000;
 /** Silence after a message that repeats. */
 const REPEAT_MS = 10_000;
+/** The one inherited socket that can be taken over: the runtime serves HTTP only on sockets of its own. */
+const TCP_SOCKET = "tcp";
 const EXIT_INTERRUPTED = 130;
 
 export function register(program: Command, context: CommandContext): void {
@@ -63,7 +66,17 @@ async function serve(path: string | undefined, context: CommandContext): Promise
   });
   for (const notice of loaded.notices) logger.info(notice);
 
-  const engine = await Engine.start(config, { version: VERSION, logger });
+  const inherited = inheritedSockets(context.env, process.pid);
+  for (const name of inherited.keys()) {
+    if (name !== TCP_SOCKET) {
+      logger.warn("a socket of the service manager is not used", { name, known: TCP_SOCKET });
+    }
+  }
+  const engine = await Engine.start(config, {
+    version: VERSION,
+    logger,
+    tcpDescriptor: inherited.get(TCP_SOCKET),
+  });
   const stopping = Promise.withResolvers<void>();
   const reloader = new Reloader(path, context, engine, loaded, logger);
   const view = viewEngine(engine, {

@@ -34,6 +34,7 @@ fi
 install -D -m 0755 "$executable" "$root/usr/local/bin/esc.new"
 mv -f "$root/usr/local/bin/esc.new" "$root/usr/local/bin/esc"
 install -D -m 0644 "$here/esc.service" "$root/etc/systemd/system/esc.service"
+install -D -m 0644 "$here/esc.socket" "$root/etc/systemd/system/esc.socket"
 install -D -m 0644 "$here/esc.sysusers.conf" "$root/usr/lib/sysusers.d/esc.conf"
 install -D -m 0644 "$here/esc.tmpfiles.conf" "$root/usr/lib/tmpfiles.d/esc.conf"
 install -d -m 0750 "$root/etc/esc"

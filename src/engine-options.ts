@@ -130,6 +130,7 @@ export function ingestOptions(
   layout: DataLayout,
   version: string,
   cpus: ThreadCpus,
+  tcpDescriptor: number | undefined,
 ): IngestWorkerOptions {
   const { tcp, udp, files, maxFrameBytes, workers } = config.ingestion;
   const isFirst = source.index === 0;
@@ -156,6 +157,7 @@ export function ingestOptions(
           maxConnections: tcp.maxConnections,
           idleTimeoutMs: tcp.idleTimeoutMs,
           portShares: workers,
+          descriptor: tcpDescriptor,
           limits: {
             perAddress: config.limits.connectionsPerAddress,
             perSecond: config.limits.connectsPerSecond,

@@ -62,6 +62,8 @@ const START_DEATHS_MAX = 3;
 export interface EngineParts {
   readonly version: string;
   readonly logger: Logger;
+  /** A socket for the TCP listener that listens already. */
+  readonly tcpDescriptor?: number | undefined;
 }
 
 /** Where the listeners of the ingest workers are bound. */
@@ -104,6 +106,7 @@ export class Engine {
   #state: PipelineState = "RUNNING";
   /** Of the TCP listeners, as it was loaded last. */
   #tls: TlsListenerOptions | undefined;
+  readonly #tcpDescriptor: number | undefined;
   readonly #logger: Logger;
   readonly #data: DataDirectory;
   readonly #topics: TopicCatalogue;
@@ -125,6 +128,7 @@ export class Engine {
     this.config = config;
     this.version = parts.version;
     this.#logger = parts.logger;
+    this.#tcpDescriptor = parts.tcpDescriptor;
     this.#tls = config.tls.tcp ? tlsOptions(config) : undefined;
     this.authenticator = config.auth.enabled
       ? new Authenticator(config.auth, {
@@ -315,6 +319,7 @@ export class Engine {
         this.#data.layout,
         this.version,
         cpus,
+        this.#tcpDescriptor,
       );
       this.#ingest.push(this.#spawn(`ingest-${source.index}`, "src/ingest/worker.ts", source, options));
     }

@@ -19,6 +19,7 @@ import {
   SOURCE_LIMITED,
 } from "../metrics/layout.ts";
 import type { Limit } from "../metrics/layout.ts";
+import { copyDescriptor, portOfSocket } from "../system/inherited-sockets.ts";
 import { PortHandover } from "../system/port-handover.ts";
 import { ConnectionLimits } from "./connection-limits.ts";
 import type { ConnectionLimitOptions } from "./connection-limits.ts";
@@ -36,6 +37,8 @@ export interface TcpListenerOptions {
   readonly idleTimeoutMs: number | null;
   /** Threads that listen on the port, this one included. */
   readonly portShares: number;
+  /** A socket that listens already, passed on by the service manager: host and port are its own. */
+  readonly descriptor?: number | undefined;
   readonly tls?: TlsListenerOptions | undefined;
   /** Absent: no limits of single addresses. */
   readonly limits?: ConnectionLimitOptions;
@@ -81,6 +84,8 @@ interface Held {
 
 export class TcpListener {
   readonly sessions = new Set<Session>();
+  /** The one listened on. */
+  readonly port: number;
   readonly #options: TcpListenerOptions;
   readonly #parts: TcpListenerParts;
   readonly #context: SessionContext;
@@ -112,17 +117,14 @@ export class TcpListener {
       ending: new Set(),
       onGone: (session) => this.sessions.delete(session),
     };
-    const { tls, portShares: shares, host, port } = options;
+    const { tls, portShares: shares, host, port, descriptor } = options;
     // A shared port hides that another program has it: look first.
-    if (tls !== undefined && shares === 1 && port !== 0) {
+    if (tls !== undefined && shares === 1 && port !== 0 && descriptor === undefined) {
       this.#listen(undefined, { host, port, reusePort: false }).stop();
     }
     const listener = this.#listen(tls, { host, port, reusePort: shares > 1 || tls !== undefined });
-    this.#listener = new PortHandover(listener, { port: listener.port, shares });
-  }
-
-  get port(): number {
-    return this.#listener.current.port;
+    this.port = descriptor === undefined ? listener.port : portOfSocket(descriptor);
+    this.#listener = new PortHandover(listener, { port: this.port, shares });
   }
 
   /** Whether sessions wait for something that rings no bell: room in the ring, or a deadline. */
@@ -223,11 +225,12 @@ export class TcpListener {
       const { session } = socket.data;
       if (session !== undefined) this.#guard(session, () => act(session));
     };
-    // Not written in the call: the runtime's types do not know `reusePort` for listeners.
+    // Not written in the call: the runtime's types do not know `reusePort` and `fd` for listeners.
+    const { descriptor } = this.#options;
     const options = {
-      hostname: host,
-      port,
-      reusePort,
+      ...(descriptor === undefined
+        ? { hostname: host, port, reusePort }
+        : { fd: copyDescriptor(descriptor) }),
       // A client may close its direction and still wait for its acknowledgements.
       allowHalfOpen: true,
       ...(tls === undefined ? {} : { tls: runtimeTls(tls) }),
@@ -252,7 +255,7 @@ export class TcpListener {
       },
     };
     try {
-      return Bun.listen<Held>(options);
+      return Bun.listen<Held>(options as Bun.TCPSocketListenOptions<Held>);
     } catch (error) {
       throw listenError(error, "TCP", host, port);
     }

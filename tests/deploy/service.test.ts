@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EXECUTABLE } from "../support/esc.ts";
 import { TemporaryFolder } from "../support/temp.ts";
@@ -33,6 +33,12 @@ async function run(command: readonly string[]): Promise<{ status: number; output
 
 withSystemd("esc.service passes systemd-analyze verify without a word", async () => {
   expect(await run([analyze ?? "", "verify", unit])).toEqual({ status: 0, output: "" });
+});
+
+withSystemd("esc.socket passes systemd-analyze verify without a word", async () => {
+  const socket = folder.path("esc.socket");
+  copyFileSync(join(DEPLOY, "esc.socket"), socket);
+  expect(await run([analyze ?? "", "verify", socket])).toEqual({ status: 0, output: "" });
 });
 
 withSystemd("esc.service is exposed 2.0 at most", async () => {
