@@ -20,8 +20,8 @@ const HOSTS = ["registry" + ".npmjs", "deb" + ".debian.org", "pypi" + ".org/simp
 const FOLDERS = ["work", "farm", "root", "home/[a-z]+"].map((name) => `/${name}/`);
 
 const RULES: readonly Rule[] = [
-  { says: "any", files: /\.ts$/, forbids: /(?:[:<,|&(]|\bas)\s*any\b(?!\s*\()/ },
-  { says: "a cast through unknown", files: /\.ts$/, forbids: /\bas\s+unknown\s+as\b/ },
+  { says: "any", files: /\.tsx?$/, forbids: /(?:[:<,|&(]|\bas)\s*any\b(?!\s*\()/ },
+  { says: "a cast through unknown", files: /\.tsx?$/, forbids: /\bas\s+unknown\s+as\b/ },
   {
     says: "a silenced compiler",
     files: /\.tsx?$/,
@@ -40,9 +40,13 @@ const RULES: readonly Rule[] = [
     forbids: /\b(TODO|FIXME|XXX)\b(?!\([^)]{8,}\):)/,
     inComments: true,
   },
-  { says: "a non-null assertion", files: /^(src|cli)\/.*\.ts$/, forbids: /[\w)\]]!(?=[.;,)[\]]|\s*$)/m },
-  { says: "the environment outside cli/", files: /^src\/.*\.ts$/, forbids: /\bprocess\.env\b|\bBun\.env\b/ },
-  { says: "an exit outside cli/", files: /^src\/.*\.ts$/, forbids: /\bprocess\.exit\(/ },
+  { says: "a non-null assertion", files: /^(src|cli)\/.*\.tsx?$/, forbids: /[\w)\]]!(?=[.;,)[\]]|\s*$)/m },
+  {
+    says: "the environment outside cli/",
+    files: /^src\/.*\.tsx?$/,
+    forbids: /\bprocess\.env\b|\bBun\.env\b/,
+  },
+  { says: "an exit outside cli/", files: /^src\/.*\.tsx?$/, forbids: /\bprocess\.exit\(/ },
   {
     says: "a test alone or undone",
     files: /^tests\/.*\.ts$/,
@@ -64,11 +68,11 @@ const FORBIDDEN_NAME =
 function findings(path: string, text: string): string[] {
   const found: string[] = [];
   if (FORBIDDEN_NAME.test(basename(path))) found.push(`${path}: a name that hides what the file is`);
-  const code = path.endsWith(".ts") ? withoutComments(text) : text;
+  const code = /\.tsx?$/.test(path) ? withoutComments(text) : text;
   for (const { says, files, forbids, inComments } of RULES) {
     if (files.test(path) && forbids.test(inComments ? text : code)) found.push(`${path}: ${says}`);
   }
-  if (/^(src|cli)\/.*\.ts$/.test(path)) {
+  if (/^(src|cli)\/.*\.tsx?$/.test(path)) {
     const { imports, reexports } = importsOf(path, text);
     for (const specifier of reexports) found.push(`${path}: re-exports ${specifier}`);
     for (const edge of imports) {

@@ -63,7 +63,14 @@ function lossOf(lane: LaneCounts, before: LaneCounts | undefined, span: string):
 function fullness({ name, shards }: LaneCounts): string[] {
   const share = total(shards.map((shard) => shard.depthBytes)) /
     Math.max(1, total(shards.map((shard) => shard.capacityBytes)));
-  return share > DEPTH_SHARE ? [`Queue of lane ${name} is ${Math.round(share * 100)} % full`] : [];
+  if (share <= DEPTH_SHARE) return [];
+  const percent = Math.round(share * 100);
+  // What is parked waits outside of the queue, and is counted with it.
+  return [
+    share > 1
+      ? `Queue of lane ${name} is full: ${percent} % of its size wait`
+      : `Queue of lane ${name} is ${percent} % full`,
+  ];
 }
 
 function lostLetters(now: Counts, before: Counts, span: string): string[] {

@@ -102,3 +102,13 @@ browserTest(
     }
   },
 );
+
+browserTest("a server that is asked to end does not wait for those who watch", async () => {
+  const server = await EscServer.start();
+  servers.push(server);
+  const dashboard = await Dashboard.open(server);
+  await dashboard.isLive();
+  expect(await server.stop()).toBe(0);
+  await dashboard.page.locator(".connection.lost").waitFor();
+  await dashboard.close();
+});

@@ -83,4 +83,5 @@ test("readMessages() puts messages together wherever the network cut them", asyn
     ]);
   }
   expect(parseBlock(":")).toBeUndefined();
+  expect(parseBlock("id: 7-3")).toEqual({ event: "message", data: "", id: "7-3" });
 });

@@ -163,6 +163,17 @@ viewTest(
   },
 );
 
+viewTest("the log is followed: events appear as they are published, the newest first", "log", async () => {
+  await dashboard.page.getByRole("button", { name: "Follow", exact: true }).click();
+  await dashboard.sees("Waiting for events");
+  // The subscription begins with the newest event once it is there; until then nobody would see them.
+  const row = dashboard.row("Events", "follow.me");
+  while (!await row.isVisible()) await publish(server, [{ topic: "follow.me", payload: "1" }]);
+  await publish(server, [{ topic: "follow.me", payload: "the last" }]);
+  await dashboard.row("Events", "the last").waitFor();
+  expect(await row.textContent()).toContain("the last");
+});
+
 viewTest("an event published by hand is in the log, as it was typed", "publish", async () => {
   const { page } = dashboard;
   await page.getByLabel("Topic", { exact: true }).fill("by.hand");

@@ -32,7 +32,7 @@ export async function* readMessages(body: ReadableStream<Uint8Array>): AsyncGene
   }
 }
 
-/** The lines of one message; `undefined` for comments. */
+/** The lines of one message, with empty data where it only says where to resume; `undefined` for comments. */
 export function parseBlock(block: string): ServerMessage | undefined {
   let event = "message";
   let id: string | undefined;
@@ -46,6 +46,6 @@ export function parseBlock(block: string): ServerMessage | undefined {
     else if (field === "data") data.push(value);
     else if (field === "id") id = value;
   }
-  if (data.length === 0) return undefined;
+  if (data.length === 0 && id === undefined) return undefined;
   return { event, data: data.join("\n"), ...(id === undefined ? {} : { id }) };
 }

@@ -48,8 +48,8 @@ function figuresOf(timeline: Timeline): Figure[] {
       unit: "events/s",
       values: rate(timeline, "received"),
       note: `${format(rate(timeline, "received_bytes").at(-1), "bytes/s")} · ${
-        whole(newest(timeline, "connections") ?? 0)
-      } connections`,
+        counted(newest(timeline, "connections") ?? 0, "connection")
+      }`,
     },
     {
       label: "Durable",

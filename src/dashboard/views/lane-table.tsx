@@ -39,7 +39,7 @@ function LaneState({ lane }: { readonly lane: string }) {
 }
 
 function Fill({ depth, capacity }: { readonly depth: number | null; readonly capacity: number | null }) {
-  const share = depth === null || !capacity ? 0 : Math.min(1, depth / capacity);
+  const share = depth === null || !capacity ? 0 : depth / capacity;
   return (
     <span class="fill" title={`${format(depth, "bytes")} of ${format(capacity, "bytes")}`}>
       <meter

@@ -4,9 +4,11 @@ import { useEffect } from "preact/hooks";
 import { counted, format, timestamp } from "../format.ts";
 import { live } from "../live/source.ts";
 import { lanesOf } from "../live/timeline.ts";
+import { streamEvents } from "../live/event-stream.ts";
 import { useAction } from "../parts/action.ts";
 import { EventDetail, type EventView, PRIORITIES } from "../parts/event-detail.tsx";
 import { Field, fieldsOf, instantOf } from "../parts/field.tsx";
+import { Problem } from "../parts/notice.tsx";
 import { OutcomeNotice } from "../parts/outcome.tsx";
 import { bytesOf, preview } from "../parts/payload.ts";
 import { Table } from "../parts/table.tsx";
@@ -20,6 +22,8 @@ interface Page {
 
 /** Events that the page keeps; searching on begins anew from there. */
 const EVENTS_MAX = 5_000;
+/** Newest events that are shown while following. */
+const FOLLOWED_MAX = 200;
 /** Answers without events that are skipped at a time: the server reads 100 ms for each. */
 const PAGES_MAX = 50;
 const RECENT = [
@@ -37,6 +41,8 @@ export function LogView() {
   const chosen = useSignal<EventView | undefined>(undefined);
   const { outcome, isBusy, run } = useAction();
   const filter = query.toString();
+  const isFollowing = useSignal(false);
+  const streamProblem = useSignal<string | undefined>(undefined);
 
   /** @param from Absent: from the beginning. */
   const search = (from?: string) =>
@@ -57,7 +63,21 @@ export function LogView() {
       cursor.value = next;
       return undefined;
     });
-  useEffect(() => void search(), [filter]);
+  useEffect(() => {
+    streamProblem.value = undefined;
+    if (!isFollowing.value) return void search();
+    events.value = [];
+    cursor.value = undefined;
+    const lane = query.get("lane") ?? "";
+    return streamEvents({
+      topics: [query.get("topic") || ">"],
+      ...(lane === "" ? {} : { lanes: [lane] }),
+      from: "latest",
+      onEvents: (newer) =>
+        events.value = [...newer.slice(-FOLLOWED_MAX).reverse(), ...events.value].slice(0, FOLLOWED_MAX),
+      onProblem: (problem) => streamProblem.value = problem,
+    });
+  }, [filter, isFollowing.value]);
 
   const event = chosen.value;
   return (
@@ -109,6 +129,14 @@ export function LogView() {
           {isBusy.value ? "Reading" : "Search"}
         </button>
         <div class="actions start presets" role="group" aria-label="Newest events">
+          <button
+            type="button"
+            aria-pressed={isFollowing.value}
+            class={isFollowing.value ? "primary" : "quiet"}
+            onClick={() => isFollowing.value = !isFollowing.value}
+          >
+            {isFollowing.value ? "Following" : "Follow"}
+          </button>
           {RECENT.map(({ label, ms }) => (
             <button
               type="button"
@@ -128,6 +156,7 @@ export function LogView() {
         </div>
       </form>
       <OutcomeNotice outcome={outcome.value} />
+      <Problem text={streamProblem.value} />
       {event !== undefined && <EventDetail event={event} onClose={() => chosen.value = undefined} />}
       <Table
         label="Events"
@@ -135,7 +164,11 @@ export function LogView() {
         keyOf={placeOf}
         chosen={event && placeOf(event)}
         onChoose={(row) => chosen.value = row}
-        empty={isBusy.value ? "Reading the log" : "No event matches."}
+        empty={isFollowing.value
+          ? "Waiting for events"
+          : isBusy.value
+          ? "Reading the log"
+          : "No event matches."}
         columns={[
           { title: "Received", cell: ({ received_us }) => <time>{timestamp(received_us)}</time> },
           { title: "Place", cell: placeOf },

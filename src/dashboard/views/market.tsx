@@ -3,7 +3,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { activate, Span } from "../chart/span.ts";
 import { Candles } from "../market/candles.tsx";
-import { streamEvents } from "../market/event-stream.ts";
+import { streamEvents } from "../live/event-stream.ts";
 import { Ladder } from "../market/ladder.tsx";
 import { type Book, type Instrument, learn, NOTHING } from "../market/market-data.ts";
 import { ProfileCard } from "../market/profile-card.tsx";

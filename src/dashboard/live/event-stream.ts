@@ -1,5 +1,5 @@
 /** Events of some topics as they come, from a moment in the past on; resumed when the connection is lost. */
-import { readMessages } from "../live/sse.ts";
+import { readMessages } from "./sse.ts";
 import type { EventView } from "../parts/event-detail.tsx";
 import { queryOf, request, RequestFailure } from "../session.ts";
 
@@ -9,7 +9,9 @@ const GATHER_MS = 100;
 
 export interface StreamOptions {
   readonly topics: readonly string[];
-  /** ISO 8601. */
+  /** Only these; default: all but the dead letters. */
+  readonly lanes?: readonly string[];
+  /** `latest`, or a time (ISO 8601). */
   readonly from: string;
   readonly onEvents: (events: readonly EventView[]) => void;
   /** What keeps the stream from going on; `undefined`: it goes. */
@@ -17,7 +19,7 @@ export interface StreamOptions {
 }
 
 /** @returns Ends it. */
-export function streamEvents({ topics, from, onEvents, onProblem }: StreamOptions): () => void {
+export function streamEvents({ topics, lanes, from, onEvents, onProblem }: StreamOptions): () => void {
   const controller = new AbortController();
   let waiting: EventView[] = [];
   let lastId: string | undefined;
@@ -28,14 +30,21 @@ export function streamEvents({ topics, from, onEvents, onProblem }: StreamOption
   const run = async () => {
     while (!controller.signal.aborted) {
       try {
-        const path = `/api/v1/subscribe${queryOf({ topics: topics.join(","), from, last_event_id: lastId })}`;
+        const path = `/api/v1/subscribe${
+          queryOf({
+            topics: topics.join(","),
+            lanes: lanes?.join(","),
+            from,
+            last_event_id: lastId,
+          })
+        }`;
         const headers = { accept: "text/event-stream" };
         const { body } = await request(path, { headers, signal: controller.signal });
         onProblem(undefined);
         if (body !== null) {
           for await (const { data, id } of readMessages(body)) {
             lastId = id ?? lastId;
-            waiting.push(JSON.parse(data) as EventView);
+            if (data !== "") waiting.push(JSON.parse(data) as EventView);
           }
         }
       } catch (error) {
