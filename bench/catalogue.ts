@@ -12,6 +12,7 @@ import { mpsc } from "./mpsc.ts";
 import { pool } from "./pool.ts";
 import { processing } from "./processing.ts";
 import { relay } from "./relay.ts";
+import { scale } from "./scale.ts";
 import { spsc } from "./spsc.ts";
 import { steady } from "./steady.ts";
 
@@ -30,6 +31,7 @@ export const BENCHMARKS: ReadonlyMap<string, Benchmark> = new Map(
     e2e,
     relay,
     latency,
+    scale,
     steady,
   }),
 );

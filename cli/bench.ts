@@ -35,11 +35,12 @@ const NAMES = [
   "e2e",
   "relay",
   "latency",
+  "scale",
   "steady",
 ];
 
-/** Writes gigabytes: only when it is asked for. */
-const LONG = "steady";
+/** Write gigabytes: only when they are asked for. */
+const LONG = ["scale", "steady"];
 
 /** Registers `esc bench`. */
 export function register(program: Command, context: CommandContext): void {
@@ -48,7 +49,7 @@ export function register(program: Command, context: CommandContext): void {
     .description("Measure how fast this machine is, part by part and from the socket to the log.")
     .argument(
       "[names...]",
-      `what to measure: ${[...NAMES, SUMMARY, REPORT].join(", ")}; all but ${LONG} without`,
+      `what to measure: ${[...NAMES, SUMMARY, REPORT].join(", ")}; all but ${LONG.join(" and ")} without`,
     )
     .option("--rounds <n>", "rounds of each case; the median counts", wholeNumber(1, 1000), 5)
     .option("--scale <share>", "work of a round against the usual", share, 1)
@@ -91,7 +92,7 @@ async function bench(
     ? SUMMARY_BENCHES
     : names.length > 0
     ? names
-    : NAMES.filter((name) => name !== LONG);
+    : NAMES.filter((name) => !LONG.includes(name));
   const scale = options.scale * (isSummary ? SUMMARY_SCALE : 1);
   const values: FigureValue[] = [];
   const onFigure = (figure: Figure) => {

@@ -28,7 +28,7 @@ export const DEFAULT_TOPICS = ["stress.realtime", "stress.transaction", "stress.
 export const STRESS_PATTERN = "stress.>";
 export const CLIENTS_MAX = 10_000;
 export const EVENTS_MAX = 1_000_000_000;
-export const TOPICS_MAX = 256;
+export const TOPICS_MAX = 10_000;
 
 const RUN_DIGITS = 8;
 const CLIENT_AT = RUN_DIGITS + 1;

@@ -28,7 +28,7 @@ const small = { scale: 0.001, esc: [], interrupted: never };
 
 describe("benchmarks", () => {
   const parts = [...BENCHMARKS.keys()].filter((name) =>
-    !["e2e", "relay", "latency", "steady"].includes(name)
+    !["e2e", "relay", "latency", "scale", "steady"].includes(name)
   );
   test.each(parts)("%s checks its result and gives a figure for each case", async (name) => {
     const benchmark = BENCHMARKS.get(name);
@@ -188,6 +188,14 @@ describe("esc bench", () => {
       "publish to subscriber, 10,000 a second",
       "publish to subscriber, 100,000 a second",
     ]);
+  }, 60_000);
+
+  test("scale puts every event into the log, over topics, connections and behind a long log", async () => {
+    const { status, stdout, stderr } = await runEsc([
+      ...["bench", "scale", "--json", "--rounds", "1", "--scale", "0.002"],
+    ]);
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(stdout.trim().split("\n").length).toBe(1 + 8);
   }, 60_000);
 
   test("refuses a name it does not know, a comparison it does not know, and a file of something else", async () => {
