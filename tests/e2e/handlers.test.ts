@@ -151,6 +151,28 @@ test(
   60_000,
 );
 
+test("a handler that waits holds up no other handler, and SIGTERM keeps what waits for it", async () => {
+  const gate = "new URL('./gate', import.meta.url)";
+  const folder = handlersFolder({
+    "fast.ts": `export default { topics: "in.fast", handle: (e, c) => c.publish("fast", e.payload) };`,
+    "slow.ts": `import { existsSync } from "node:fs";
+      export default { topics: "in.slow", budgetMs: 600000, async handle(e, c) {
+        while (!existsSync(${gate})) await Bun.sleep(5);
+        c.publish("slow", e.payload);
+      } };`,
+  });
+  const config = { processing: { handlers_dir: folder.path("handlers") } };
+  let server = await serve(config);
+  await publishAll(server, "in.slow", numbers(50), "k");
+  await publishAll(server, "in.fast", numbers(50), "k");
+  expect(await payloadsOnce<number>(server, "fast", 50)).toEqual(numbers(50));
+  expect(await server.stop()).toBe(0);
+  server = await EscServer.start({ config, folder: server.folder });
+  servers.push(server);
+  writeHandler(folder.path("handlers", "gate"), "open");
+  expect(await payloadsOnce<number>(server, "slow", 50)).toEqual(numbers(50));
+}, 60_000);
+
 test("a handler that cannot be loaded is told of, and others go on", async () => {
   const folder = handlersFolder({
     "good.ts": `export default { topics: "in.good", handle: (e, c) => c.publish("done", e.payload) };`,
