@@ -18,7 +18,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   system: [],
   logging: [],
   auth: ["event"],
-  client: ["event"],
+  client: ["event", "market"],
   market: ["event", "book"],
   log: ["event", "metrics", "queue", "system"],
   control: ["metrics"],

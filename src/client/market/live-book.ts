@@ -13,16 +13,20 @@ export interface BookView {
 
 export class LiveBook {
   readonly #venue: string;
-  readonly #symbol: string;
+  readonly symbol: string;
   readonly #bids = new Map<string, string>();
   readonly #asks = new Map<string, string>();
   #lastId: number | undefined;
-  /** A snapshot has come: before it, updates say nothing. */
   #isJoined = false;
 
   constructor(venue: string, symbol: string) {
     this.#venue = venue;
-    this.#symbol = symbol;
+    this.symbol = symbol;
+  }
+
+  /** A snapshot has come: before it, updates say nothing. */
+  get isJoined(): boolean {
+    return this.#isJoined;
   }
 
   /** Takes one event. @returns Whether the book can be shown. */
@@ -44,7 +48,7 @@ export class LiveBook {
   view(levels = 20): BookView {
     return {
       venue: this.#venue,
-      symbol: this.#symbol,
+      symbol: this.symbol,
       bids: sorted(this.#bids, -1).slice(0, levels),
       asks: sorted(this.#asks, 1).slice(0, levels),
       lastId: this.#lastId,

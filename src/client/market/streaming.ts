@@ -3,58 +3,77 @@
  *
  * Figures are made by the server and come as events; here they are only sorted out, so every client sees the same.
  */
-import { filter, interval, map, type Observable, scan, share, Subject } from "rxjs";
+import { concat, defer, filter, from, map, type Observable, Subject } from "rxjs";
+import type { PayloadData } from "../../market/decode-payload.ts";
+import { type CacheOptions, MarketCache } from "./cache.ts";
 import { type BookView, LiveBook } from "./live-book.ts";
 import { type MarketEvent, MarketSource, type SourceListener, type StreamSource } from "./market-source.ts";
+import { EventHandlers, namesOf, type StreamingEvent, type StreamingEventName } from "./streaming-events.ts";
 
 export interface StreamingConfig {
   readonly sources?: readonly StreamSource[];
   /** Time between two reports of health and metrics. Default 1 s. */
   readonly reportMs?: number;
+  readonly cache?: CacheOptions;
 }
 
-export type StreamingEventName =
-  | "connection_failed"
-  | "connection_restored"
-  | "data_quality_alert"
-  | "validation_error"
-  | "error";
-
-export interface StreamingEvent {
-  readonly source: string;
-  readonly message: string;
-  readonly data?: Readonly<Record<string, unknown>>;
-}
+export type HealthStatus = "healthy" | "degraded" | "critical" | "offline";
 
 export interface SystemHealth {
-  readonly status: "healthy" | "degraded" | "offline";
+  /** Over 5 % of unreadable messages or a lost source: degraded; over 10 %: critical; no source: offline. */
+  readonly status: HealthStatus;
   readonly sources: Readonly<Record<string, "open" | "lost">>;
+  /** Newest health of each `<venue>.<symbol>`, as the server judges it. */
+  readonly instruments: Readonly<Record<string, HealthStatus>>;
+  readonly errorRate: number;
 }
 
 export interface SystemMetrics {
   readonly events: number;
   readonly invalid: number;
+  readonly bytes: number;
   readonly eventsPerSecond: number;
+  readonly sourcesOpen: number;
+  readonly cachedTopics: number;
 }
 
-type Data = Readonly<Record<string, unknown>>;
+type Data = PayloadData;
+
+/** Sources of one infrastructure. */
+const SOURCES_MAX = 10;
+const DEGRADED_RATE = 0.05;
+const CRITICAL_RATE = 0.1;
 
 export class StreamingInfrastructure implements SourceListener {
   readonly #events = new Subject<MarketEvent>();
   readonly #sources = new Map<string, MarketSource>();
-  readonly #handlers = new Map<StreamingEventName, Set<(event: StreamingEvent) => void>>();
-  readonly #latest = new Map<string, Data>();
+  readonly #handlers = new EventHandlers();
+  readonly #cache: MarketCache;
+  /** Books are followed from the first event on: who asks later gets them whole. */
+  readonly #books = new Map<string, LiveBook>();
+  readonly #bookChanges = new Subject<LiveBook>();
+  readonly #health = new Subject<SystemHealth>();
+  readonly #metrics = new Subject<SystemMetrics>();
+  readonly #instruments = new Map<string, HealthStatus>();
+  readonly #timer: ReturnType<typeof setInterval>;
   readonly #reportMs: number;
+  #reported = { events: 0, invalid: 0 };
   #isDestroyed = false;
 
-  constructor({ sources = [], reportMs = 1000 }: StreamingConfig) {
+  constructor({ sources = [], reportMs = 1000, cache }: StreamingConfig) {
     this.#reportMs = reportMs;
+    this.#cache = new MarketCache(
+      cache,
+      (problem) => this.#handlers.tell("cache_error", { source: "cache", message: String(problem) }),
+    );
+    this.#timer = setInterval(() => this.#report(), reportMs);
     for (const source of sources) this.addSource(source);
   }
 
   /** Connects one more source. @throws {RangeError} If its id is taken, or everything has been destroyed. */
   addSource(source: StreamSource): void {
     if (this.#isDestroyed) throw new RangeError("Cannot add a source after destroy()");
+    if (this.#sources.size >= SOURCES_MAX) throw new RangeError(`There are ${SOURCES_MAX} sources already`);
     if (this.#sources.has(source.id)) throw new RangeError(`There is a source "${source.id}" already`);
     this.#sources.set(source.id, new MarketSource(source, this));
   }
@@ -81,23 +100,22 @@ export class StreamingInfrastructure implements SourceListener {
     return this.#of(["trade"], symbol);
   }
 
-  /** The book of a symbol after each of its updates; nothing before its first snapshot. */
+  getQuoteStream(symbol?: string): Observable<Data> {
+    return this.#of(["quote"], symbol);
+  }
+
+  /** Judgements of the data, each every few seconds. */
+  getQualityStream(symbol?: string): Observable<Data> {
+    return this.#of(["quality"], symbol);
+  }
+
+  /** The books of a symbol as they are now and after each update; nothing before the first snapshot. */
   getOrderBookStream(symbol: string, levels = 20): Observable<BookView> {
-    const start: { books: Map<string, LiveBook>; shown: BookView | undefined } = {
-      books: new Map(),
-      shown: undefined,
-    };
-    return this.#of(["book_snapshot", "book_delta"], symbol).pipe(
-      scan(({ books }, data) => {
-        const venue = String(data["venue"]);
-        const book = books.get(venue) ?? new LiveBook(venue, symbol);
-        books.set(venue, book);
-        return { books, shown: book.take(data) ? book.view(levels) : undefined };
-      }, start),
-      map(({ shown }) => shown),
-      filter((shown) => shown !== undefined),
-      share(),
-    );
+    return defer(() => {
+      const known = [...this.#books.values()].filter((book) => book.symbol === symbol && book.isJoined);
+      const coming = this.#bookChanges.pipe(filter((book) => book.symbol === symbol));
+      return concat(from(known), coming).pipe(map((book) => book.view(levels)));
+    });
   }
 
   getTickProcessor() {
@@ -107,6 +125,8 @@ export class StreamingInfrastructure implements SourceListener {
         this.#of(["bar"], symbol).pipe(filter((bar) => bar["interval_ms"] === intervalMs)),
       getIndicatorStream: (symbol?: string): Observable<Data> => this.#of(["indicator"], symbol),
       getPatternStream: (symbol?: string): Observable<Data> => this.#of(["pattern"], symbol),
+      /** Totals, VPIN, spreads, volatility of the session. */
+      getFlowStream: (symbol?: string): Observable<Data> => this.#of(["flow"], symbol),
       getVolumeProfileStream: (symbol?: string): Observable<Data> => this.#of(["profile"], symbol),
     };
   }
@@ -119,71 +139,85 @@ export class StreamingInfrastructure implements SourceListener {
     };
   }
 
-  /** The newest event of every topic, kept in memory. */
-  getCacheManager() {
-    return {
-      get: (topic: string): Data | undefined => this.#latest.get(topic),
-      size: (): number => this.#latest.size,
-      clear: (): void => this.#latest.clear(),
-    };
+  /** The newest event of every topic, and the events of the last hour. */
+  getCacheManager(): MarketCache {
+    return this.#cache;
   }
 
   getSystemHealthStream(): Observable<SystemHealth> {
-    return interval(this.#reportMs).pipe(map(() => this.#health()));
+    return this.#health.asObservable();
   }
 
   getSystemMetricsStream(): Observable<SystemMetrics> {
-    return interval(this.#reportMs).pipe(
-      scan((before, _) => {
-        const { events, invalid } = this.#totals();
-        return { events, invalid, eventsPerSecond: (events - before.events) / (this.#reportMs / 1000) };
-      }, { ...this.#totals(), eventsPerSecond: 0 }),
-    );
+    return this.#metrics.asObservable();
   }
 
   /** Calls the handler for each such event; the answer takes it away again. */
   on(name: StreamingEventName, handler: (event: StreamingEvent) => void): () => void {
-    const handlers = this.#handlers.get(name) ?? new Set();
-    this.#handlers.set(name, handlers);
-    handlers.add(handler);
-    return () => void handlers.delete(handler);
+    return this.#handlers.on(name, handler);
   }
 
   /** Closes all sources and completes all streams. Twice is harmless. */
-  destroy(): void {
+  async destroy(): Promise<void> {
+    if (this.#isDestroyed) return;
     this.#isDestroyed = true;
+    clearInterval(this.#timer);
     for (const source of this.#sources.values()) source.close();
     this.#sources.clear();
-    this.#events.complete();
-    this.#latest.clear();
+    for (const subject of [this.#events, this.#bookChanges, this.#health, this.#metrics]) subject.complete();
+    await this.#cache.close();
   }
 
   onEvent(event: MarketEvent): void {
     const { data, source, topic } = event;
-    this.#remember(topic, data);
-    if (data["kind"] === "integrity") {
-      const name = String(data["event"]).startsWith("quality_alert")
-        ? "data_quality_alert"
-        : "validation_error";
-      const isFault = name === "data_quality_alert" || data["event"] !== "book_state";
-      if (isFault) this.#tell(name, { source, message: `${topic}: ${data["event"]}`, data });
+    this.#cache.put(topic, data);
+    if (data["kind"] === "quality") {
+      this.#instruments.set(`${data["venue"]}.${data["symbol"]}`, data["health"] as HealthStatus);
+    }
+    const book = data["kind"] === "book_snapshot" || data["kind"] === "book_delta"
+      ? this.#bookOf(data)
+      : undefined;
+    const isFirstOfBook = book?.isJoined === false;
+    const isShown = book?.take(data) ?? false;
+    for (const name of namesOf(data, isFirstOfBook)) {
+      if (!this.#handlers.has(name)) continue;
+      this.#handlers.tell(name, { source, message: `${topic}: ${data["event"] ?? data["kind"]}`, data });
     }
     this.#events.next(event);
+    if (isShown && book !== undefined) this.#bookChanges.next(book);
+  }
+
+  onAttempt(source: string, attempt: number): void {
+    this.#handlers.tell("reconnect_attempt_started", { source, message: `attempt ${attempt}` });
   }
 
   onOpen(source: string, isAgain: boolean): void {
-    if (isAgain) this.#tell("connection_restored", { source, message: "connected again" });
+    if (!isAgain) return;
+    this.#handlers.tell("connection_restored", { source, message: "connected again" });
+    this.#handlers.tell("reconnect_success", { source, message: "connected again" });
   }
 
-  onLost(source: string, reason: string, retryMs: number): void {
-    this.#tell("connection_failed", {
-      source,
-      message: `${reason}; next attempt in ${Math.round(retryMs)} ms`,
-    });
+  onLost(source: string, reason: string, retryMs: number | undefined): void {
+    const next = retryMs === undefined ? "no more attempts" : `next attempt in ${Math.round(retryMs)} ms`;
+    this.#handlers.tell("connection_failed", { source, message: `${reason}; ${next}` });
+    if (retryMs === undefined) {
+      this.#handlers.tell("max_attempts_exceeded", { source, message: reason });
+      this.#handlers.tell("reconnect_failed", { source, message: reason });
+    }
   }
 
   onInvalid(source: string, problem: string): void {
-    this.#tell("error", { source, message: problem });
+    this.#handlers.tell("error", { source, message: problem });
+  }
+
+  #bookOf(data: Data): LiveBook {
+    const key = `${data["venue"]}.${data["symbol"]}`;
+    let book = this.#books.get(key);
+    if (book === undefined) {
+      book = new LiveBook(String(data["venue"]), String(data["symbol"]));
+      this.#books.set(key, book);
+    }
+    return book;
   }
 
   #of(kinds: readonly string[], symbol: string | undefined): Observable<Data> {
@@ -195,62 +229,57 @@ export class StreamingInfrastructure implements SourceListener {
     );
   }
 
-  /** The least recently changed topic gives way. */
-  #remember(topic: string, data: Data): void {
-    this.#latest.delete(topic);
-    this.#latest.set(topic, data);
-    if (this.#latest.size <= CACHED_TOPICS_MAX) return;
-    const [oldest] = this.#latest.keys();
-    if (oldest !== undefined) this.#latest.delete(oldest);
-  }
-
-  #tell(name: StreamingEventName, event: StreamingEvent): void {
-    for (const handler of this.#handlers.get(name) ?? []) handler(event);
-  }
-
-  #health(): SystemHealth {
+  /** Tells how things are, once every `reportMs`. */
+  #report(): void {
+    const { events, invalid, bytes } = this.#totals();
     const states = [...this.#sources].map(([id, source]) =>
       [id, source.isOpen ? "open" as const : "lost" as const] as const
     );
-    const openCount = states.filter(([, state]) => state === "open").length;
-    const status = openCount === 0 ? "offline" : openCount < states.length ? "degraded" : "healthy";
-    return { status, sources: Object.fromEntries(states) };
+    const sourcesOpen = states.filter(([, state]) => state === "open").length;
+    const eventsSince = events - this.#reported.events;
+    const invalidSince = invalid - this.#reported.invalid;
+    const errorRate = eventsSince + invalidSince === 0 ? 0 : invalidSince / (eventsSince + invalidSince);
+    this.#reported = { events, invalid };
+    const health: SystemHealth = {
+      status: statusOf(sourcesOpen, states.length, errorRate),
+      sources: Object.fromEntries(states),
+      instruments: Object.fromEntries(this.#instruments),
+      errorRate,
+    };
+    const metrics: SystemMetrics = {
+      events,
+      invalid,
+      bytes,
+      eventsPerSecond: eventsSince / (this.#reportMs / 1000),
+      sourcesOpen,
+      cachedTopics: this.#cache.size(),
+    };
+    this.#health.next(health);
+    this.#metrics.next(metrics);
+    this.#handlers.tell("health_updated", { source: "client", message: health.status, data: { ...health } });
+    this.#handlers.tell("metrics_collected", { source: "client", message: "metrics", data: { ...metrics } });
   }
 
-  #totals(): { events: number; invalid: number } {
+  #totals(): { events: number; invalid: number; bytes: number } {
     let events = 0;
     let invalid = 0;
+    let bytes = 0;
     for (const source of this.#sources.values()) {
       events += source.eventCount;
       invalid += source.invalidCount;
+      bytes += source.byteCount;
     }
-    return { events, invalid };
+    return { events, invalid, bytes };
   }
 }
 
-const CACHED_TOPICS_MAX = 10_000;
+function statusOf(openCount: number, count: number, errorRate: number): HealthStatus {
+  if (openCount === 0) return "offline";
+  if (errorRate > CRITICAL_RATE) return "critical";
+  return openCount < count || errorRate > DEGRADED_RATE ? "degraded" : "healthy";
+}
 
 /** Connects to the sources and gives their market data as observables. */
 export function createStreamingInfrastructure(config: StreamingConfig = {}): StreamingInfrastructure {
   return new StreamingInfrastructure(config);
 }
-
-/** Ready-made parts of a configuration. */
-export const StreamingUtils = {
-  createStreamSource: (id: string, url: string, symbols: readonly string[] = []): StreamSource => ({
-    id,
-    url,
-    ...(symbols.length === 0 ? {} : { topics: symbols.map((symbol) => `market.*.${symbol}.*`) }),
-  }),
-  createForexConfig: (url: string, symbols: readonly string[]): StreamingConfig => ({
-    sources: [StreamingUtils.createStreamSource("forex", url, symbols)],
-    reportMs: 5000,
-  }),
-  createCryptoConfig: (url: string, symbols: readonly string[]): StreamingConfig => ({
-    sources: [StreamingUtils.createStreamSource("crypto", url, symbols)],
-  }),
-  createHFTConfig: (url: string, symbols: readonly string[]): StreamingConfig => ({
-    sources: [StreamingUtils.createStreamSource("hft", url, symbols)],
-    reportMs: 250,
-  }),
-} as const;
