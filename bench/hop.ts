@@ -1,4 +1,5 @@
 /** One event from thread to thread: the time from its publication until the reader has it. */
+import { readdirSync, readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { createDoorbell, Doorbell } from "../src/queue/doorbell.ts";
 import { createRing, RingReader } from "../src/queue/ring.ts";
@@ -9,6 +10,7 @@ import type { HopTask } from "./hop-thread.ts";
 import { allReady } from "./rings.ts";
 
 const SLEEP_MS = 1000;
+const TASKS = "/proc/self/task";
 
 /**
  * Sends `count` events one after the other.
@@ -31,9 +33,24 @@ export async function hop(wait: "spin" | "block", count: number): Promise<Sample
   await allReady(gate, 1);
   Atomics.store(gate, 0, 1);
   Atomics.notify(gate, 0);
+  const before = preemptions();
   const delays = read(ring, new Doorbell(task.readerBell), wait, count);
+  const lost = preemptions() - before;
   await end;
-  return timesOf(delays);
+  return { ...timesOf(delays), remark: `a core taken away ${lost} times in ${count} events` };
+}
+
+/** How often the scheduler has taken a core from a thread of this process that wanted to go on. Linux. */
+function preemptions(): number {
+  return readdirSync(TASKS).reduce((sum, thread) => {
+    try {
+      const status = readFileSync(`${TASKS}/${thread}/status`, "latin1");
+      return sum + Number(/^nonvoluntary_ctxt_switches:\s+(\d+)$/m.exec(status)?.[1] ?? 0);
+    } catch {
+      // It has ended since it was listed.
+      return sum;
+    }
+  }, 0);
 }
 
 function read(ring: HopTask["ring"], own: Doorbell, wait: "spin" | "block", count: number): Float64Array {

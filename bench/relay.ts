@@ -10,6 +10,7 @@ import { workerUrl } from "../src/threads.ts";
 import { type Benchmark, type BenchOptions, type Case, type Sample, scaled } from "./benchmark.ts";
 import { dialects } from "./dialects.ts";
 import { dropFromCache } from "./page-cache.ts";
+import { processorNs } from "./processor-time.ts";
 import { escRelay, natsRelay, type Receiver, type RelayDialect } from "./relay-dialects.ts";
 import type { RelayTask } from "./relay-thread.ts";
 import { RivalProcess } from "./rival-process.ts";
@@ -32,7 +33,7 @@ export const relay: Benchmark = {
         durability: "none",
         retainedBytes: RETAINED_BYTES,
       });
-      return { port: server.tcpPort, server, remove: () => server.remove() };
+      return { port: server.tcpPort, pid: server.pid, server, remove: () => server.remove() };
     });
     const nats = natsPeer();
     const peers = nats === undefined ? [esc] : [esc, nats];
@@ -46,6 +47,7 @@ export const relay: Benchmark = {
 
 interface Started {
   readonly port: number;
+  readonly pid: number;
   readonly server?: ServerProcess;
   remove(): Promise<void>;
 }
@@ -87,17 +89,15 @@ function flood(peer: Peer, options: BenchOptions): Case {
   return {
     name: `${nameOf(peer)}publish to one subscriber, 128 bytes, no acks`,
     round: async () => {
-      const { port, server } = await peer.started();
+      const { port, pid, server } = await peer.started();
+      const before = processorNs(pid);
       const ns = await through(peer.dialect, { port, count, rate: 0 }, peer.dialect.receiver());
-      return { operations: count, ns, ...remarkOf(server) };
+      const usedNs = Math.round((processorNs(pid) - before) / count);
+      const memory = server === undefined ? "" : `, RSS ${Math.round(server.residentBytes() / 2 ** 20)} MiB`;
+      return { operations: count, ns, remark: `processor time of the server ${usedNs} ns${memory}` };
     },
     close: () => peer.close(),
   };
-}
-
-function remarkOf(server: ServerProcess | undefined): { remark?: string } {
-  if (server === undefined) return {};
-  return { remark: `RSS ${Math.round(server.residentBytes() / 2 ** 20)} MiB` };
 }
 
 function atRate(peer: Peer, rate: number, options: BenchOptions): Case {
@@ -128,7 +128,7 @@ function replays(options: BenchOptions): Case[] {
   const peer = new Peer(dialect, async () => {
     const server = await ServerProcess.start(options.esc, { durability: "none" });
     await through(dialect, { port: server.tcpPort, count, rate: 0 }, dialect.receiver());
-    return { port: server.tcpPort, server, remove: () => server.remove() };
+    return { port: server.tcpPort, pid: server.pid, server, remove: () => server.remove() };
   });
   const replay = async (isCold: boolean): Promise<Sample> => {
     const { port, server } = await peer.started();

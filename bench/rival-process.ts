@@ -41,6 +41,11 @@ export class RivalProcess {
     return own;
   }
 
+  /** Of the process, for who measures what it needs. */
+  get pid(): number {
+    return this.#process.pid;
+  }
+
   async remove(): Promise<void> {
     this.#process.kill("SIGKILL");
     await this.#process.exited;

@@ -4,6 +4,7 @@
  * reach the log.
  */
 import { type Benchmark, type BenchOptions, type Case, scaled } from "./benchmark.ts";
+import { processorNs } from "./processor-time.ts";
 import { StressedServer, type StressPlan } from "./stressed.ts";
 
 const EVENTS = 1_000_000;
@@ -43,9 +44,10 @@ function costOf(
   return {
     name,
     round: async () => {
-      const before = server.server?.processorNs() ?? 0;
+      const used = () => server.server === undefined ? 0 : processorNs(server.server.pid);
+      const before = used();
       const sample = await server.round({ ...plan, events, size: SIZE, acks: "none" });
-      return { operations: sample.operations, ns: (server.server?.processorNs() ?? 0) - before };
+      return { operations: sample.operations, ns: used() - before };
     },
     close: () => server.close(),
   };

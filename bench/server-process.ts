@@ -5,8 +5,6 @@ import { join } from "node:path";
 import { EscError } from "../src/errors.ts";
 
 const START_MS_MAX = 20_000;
-/** Linux counts processor time for programs in hundredths of a second. */
-const TICK_NS = 10_000_000;
 
 export interface ServerSettings {
   /** Of every lane. */
@@ -91,12 +89,9 @@ export class ServerProcess {
     return join(this.#folder, "data");
   }
 
-  /** Processor time of all its threads, those that have ended included. */
-  processorNs(): number {
-    const { pid } = this.#process;
-    const fields = readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /, "").split(" ");
-    // In ticks of 10 ms, which a round of seconds does not notice.
-    return (Number(fields[11]) + Number(fields[12])) * TICK_NS;
+  /** Of the process, for who measures what it needs. */
+  get pid(): number {
+    return this.#process.pid;
   }
 
   /** What it has read from the disk and not from the page cache. */
