@@ -30,6 +30,8 @@ export interface ProcessEvents {
 export interface HandlerProcess {
   /** Resident memory, bytes; 0 when it is gone. */
   readonly memoryBytes: number;
+  /** Time that may pass until its first answer beyond the budget: what starting up takes and nobody reports. */
+  readonly startMs: number;
   /** Gives it what it remembers; before the first batch. */
   restore(entries: readonly (readonly [string, string])[]): void;
   /** Gives it a batch: one at a time. */

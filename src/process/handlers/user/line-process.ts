@@ -23,7 +23,11 @@ const ANSWER_CHARACTERS_MAX = 16 * 1024 * 1024;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
+/** A program says nothing before its first answer; an interpreter on a busy machine takes its time to get there. */
+const START_MS = 3000;
+
 export class LineProcess implements HandlerProcess {
+  readonly startMs = START_MS;
   readonly #child: Child;
   readonly #events: ProcessEvents;
   readonly #decoder = new TextDecoder();

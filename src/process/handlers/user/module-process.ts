@@ -20,6 +20,8 @@ import {
 const NOBODY = new Map<number, never>();
 
 export class ModuleProcess implements HandlerProcess {
+  /** It reports when it is ready. */
+  readonly startMs = 0;
   readonly #child: Child;
   readonly #events: ProcessEvents;
   /** Events of the batch in hand. */

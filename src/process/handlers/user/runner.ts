@@ -70,6 +70,8 @@ export class HandlerRunner {
   #process: HandlerProcess | undefined;
   #isReady = false;
   #isRestored = false;
+  /** The process has answered once, so it is up. */
+  #hasAnswered = false;
   #candidate: HandlerProcess | undefined;
   #isCandidateReady = false;
   #refusal: string | undefined;
@@ -185,6 +187,7 @@ export class HandlerRunner {
   #start(): void {
     this.#isReady = false;
     this.#isRestored = false;
+    this.#hasAnswered = false;
     try {
       const process: HandlerProcess = this.#host.open(this.#eventsOf(() => process, (problem) => {
         this.#refusal = problem;
@@ -219,6 +222,7 @@ export class HandlerRunner {
       onResult: (result) => {
         if (!isMine() || self() !== this.#process) return;
         this.#aliveMs = performance.now();
+        this.#hasAnswered = true;
         this.#results.push(result);
         if (result.isLast) clearTimeout(this.#watch);
         if (result.ended !== undefined) this.#lose();
@@ -252,6 +256,7 @@ export class HandlerRunner {
     this.#isCandidateReady = false;
     this.#isReady = true;
     this.#isRestored = false;
+    this.#hasAnswered = false;
     this.#refusal = undefined;
     this.#failuresInRow = 0;
   }
@@ -343,7 +348,8 @@ export class HandlerRunner {
     const process = this.#process;
     if (process === undefined || !this.#isSent) return;
     const { budgetMs } = this.spec;
-    if (performance.now() - this.#aliveMs > budgetMs + WATCH_MS) {
+    const startMs = this.#hasAnswered ? 0 : process.startMs;
+    if (performance.now() - this.#aliveMs > budgetMs + startMs + WATCH_MS) {
       // Its answer may lie unread behind what this thread has done meanwhile: seen twice, it is overdue.
       if (this.#isOverdue) process.kill(`It took more than ${budgetMs} ms for one event`);
       this.#isOverdue = true;
