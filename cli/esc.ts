@@ -51,6 +51,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   handlers: { summary: "write, check and try handlers of your own", load: () => import("./handlers.ts") },
   debug: { summary: "gather what is needed to help", load: () => import("./debug.ts") },
   topics: { summary: "list the topics a server has seen", load: () => import("./topics.ts") },
+  top: { summary: "watch a server in the terminal", load: () => import("./top.ts") },
   feeds: { summary: "simulate trading venues", load: () => import("./feeds.ts") },
   replay: { summary: "replay recordings of venues, or the log", load: () => import("./replay.ts") },
   query: { summary: "ask the store by SQL", load: () => import("./query.ts") },

@@ -4,6 +4,7 @@ import type { EventCursor } from "../src/client/events.ts";
 import { PRIORITY_NAMES } from "../src/event/frame.ts";
 import { colourJson, isJsonTree } from "./json-colour.ts";
 import type { Output } from "./output.ts";
+import { printable } from "./printable.ts";
 
 export const EVENT_FORMATS = ["text", "json", "raw"] as const;
 export type EventFormat = (typeof EVENT_FORMATS)[number];
@@ -84,14 +85,4 @@ function payloadText(payload: Uint8Array): string {
   } catch {
     return `base64:${Buffer.from(payload).toString("base64")}`;
   }
-}
-
-/** Shows control characters instead of obeying them: an event must not steer its reader's terminal. */
-function printable(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, (character) => {
-    if (character === "\n") return "\\n";
-    if (character === "\t") return "\\t";
-    return `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
-  });
 }

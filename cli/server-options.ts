@@ -68,20 +68,51 @@ export async function getText(options: HttpAddress, path: string): Promise<strin
   return await response.text();
 }
 
+/**
+ * Opens an answer that does not end, such as server-sent events.
+ *
+ * @param headers Besides the token.
+ * @throws {EscError} As `getJson()`.
+ */
+export async function openStream(
+  options: HttpAddress,
+  path: string,
+  { headers, signal }: { readonly headers: Record<string, string>; readonly signal: AbortSignal },
+): Promise<ReadableStream<Uint8Array>> {
+  const response = await ask(options, path, { method: "GET", headers, signal });
+  if (!response.ok || response.body === null) throw await refusalOf(response, "GET", path);
+  return response.body;
+}
+
 async function request(options: HttpAddress, method: Method, path: string): Promise<Response> {
-  const host = options.host.includes(":") ? `[${options.host}]` : options.host;
   try {
-    const { token, tls } = serverAccess();
-    return await fetch(`${tls === undefined ? "http" : "https"}://${host}:${options.httpPort}${path}`, {
-      method,
-      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-      ...(tls === undefined ? {} : { tls }),
-      signal: AbortSignal.timeout(HTTP_MS_MAX),
-    });
+    return await ask(options, path, { method, signal: AbortSignal.timeout(HTTP_MS_MAX) });
   } catch (cause) {
-    if (cause instanceof Error && cause.name === "TimeoutError") {
+    if (cause instanceof EscError && cause.cause instanceof Error && cause.cause.name === "TimeoutError") {
       throw new EscError("TIMEOUT", `Server did not answer ${method} ${path} within ${HTTP_MS_MAX / 1000} s`);
     }
+    throw cause;
+  }
+}
+
+async function ask(
+  options: HttpAddress,
+  path: string,
+  { headers = {}, ...init }: {
+    readonly method: Method;
+    readonly headers?: Record<string, string>;
+    readonly signal: AbortSignal;
+  },
+): Promise<Response> {
+  const host = options.host.includes(":") ? `[${options.host}]` : options.host;
+  const { token, tls } = serverAccess();
+  try {
+    return await fetch(`${tls === undefined ? "http" : "https"}://${host}:${options.httpPort}${path}`, {
+      ...init,
+      headers: token === undefined ? headers : { ...headers, authorization: `Bearer ${token}` },
+      ...(tls === undefined ? {} : { tls }),
+    });
+  } catch (cause) {
     throw unreachable({ host: options.host, port: options.httpPort }, cause, "--host and --http-port");
   }
 }
