@@ -50,6 +50,19 @@ export function marketRoutes(context: ApiContext): Route[] {
         return answer(await market.ask({ what: "feeds" }), "There are no feeds");
       },
     },
+    {
+      method: "GET",
+      path: "/api/v1/market/system",
+      summary: "Health, rates and use of resources of all feeds, every five seconds",
+      tag: "market",
+      responses: { 200: { description: "The newest report", schema: anything }, 404: absent, 503: busy },
+      handle: async () => {
+        const { market } = context.engine;
+        const missing = "There is no report on feeds yet";
+        if (market === undefined) return problemOf("NOT_FOUND", missing);
+        return answer(await market.ask({ what: "system" }), missing);
+      },
+    },
     ofInstrument(context, {
       what: "books",
       summary: "An order book now",
@@ -108,7 +121,7 @@ export function marketRoutes(context: ApiContext): Route[] {
   ];
 }
 
-type OfInstrument = Exclude<MarketQuery, { what: "feeds" }>;
+type OfInstrument = Exclude<MarketQuery, { what: "feeds" | "system" }>;
 /** A question before it is known whose. */
 type Question = OfInstrument extends infer Query
   ? Query extends OfInstrument ? Omit<Query, "venue" | "symbol"> : never

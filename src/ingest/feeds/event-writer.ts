@@ -51,9 +51,9 @@ export class EventWriter {
     this.#connection = connection;
   }
 
-  /** Whether events wait for room. */
-  get isWaiting(): boolean {
-    return this.#waiting.length > 0;
+  /** Bytes of events that wait for room. */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
   }
 
   /** Adds one event; `flush()` sends it on its way. */

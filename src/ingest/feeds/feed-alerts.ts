@@ -1,6 +1,6 @@
 /** What of market data goes to the engine's alert board: bad quality, lines lost. */
 import type { Instrument } from "../../market/instrument.ts";
-import { type AlertChange, healthOf, type QualityReport } from "../../market/quality.ts";
+import { type AlertChange, type Health, healthOf, type QualityReport } from "../../market/quality.ts";
 import type { Alert } from "../../process/alerts/alert.ts";
 import type { LossReason } from "./line.ts";
 import type { FeedSpec } from "./spec.ts";
@@ -63,5 +63,22 @@ export function lineAlert(
     eventId: "",
     suppressed: 0,
     context: { reason, breaker },
+  };
+}
+
+/** The health of all feeds together has changed. */
+export function systemAlert(from: Health, to: Health, json: string, nowUs: number): Alert {
+  return {
+    id: `market.system/${nowUs}`,
+    rule: "market.system",
+    severity: to === "healthy" ? "INFO" : to === "degraded" ? "WARNING" : "CRITICAL",
+    message: `Market data is ${to}, was ${from}`,
+    raisedUs: nowUs,
+    source: "",
+    topic: "market.system.health",
+    key: "system",
+    eventId: "",
+    suppressed: 0,
+    context: JSON.parse(json),
   };
 }

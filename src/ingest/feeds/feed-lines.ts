@@ -13,6 +13,7 @@ import type { Instrument } from "../../market/instrument.ts";
 import type { MarketMessage } from "../../market/message.ts";
 import type { BookFeed, BookState, BookUpdate, IntegrityReport } from "./book-feed.ts";
 import type { FeedState } from "./checkpoint.ts";
+import type { DecodeResult } from "./decoder.ts";
 import { FeedEvents } from "./feed-events.ts";
 import { Feed, type FeedListener, type FeedOptions } from "./feed.ts";
 import type { EventSink, QualityAlertSink } from "./instrument-events.ts";
@@ -190,6 +191,19 @@ export class FeedLines {
   /** The leading decoder's instrument by the venue's name. */
   instrumentOf(venueSymbol: string): Instrument | undefined {
     return this.#leader.feed.decoder.instruments.get(venueSymbol);
+  }
+
+  /** Lines as far as a report on all feeds needs them. */
+  get lines(): readonly {
+    readonly leads: boolean;
+    readonly isOpen: boolean;
+    readonly results: Readonly<Record<DecodeResult, number>>;
+  }[] {
+    return this.#lines.map((line) => ({
+      leads: line === this.#leader,
+      isOpen: line.isOpen,
+      results: line.feed.results,
+    }));
   }
 
   /** Lines and their states, for queries. */

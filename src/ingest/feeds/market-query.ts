@@ -11,6 +11,7 @@ interface OfInstrument {
 
 export type MarketQuery =
   | { readonly what: "feeds" }
+  | { readonly what: "system" }
   | OfInstrument & { readonly what: "book"; readonly levels: number }
   | OfInstrument & { readonly what: "bars"; readonly intervalMs: number; readonly countMax: number }
   | OfInstrument & { readonly what: "profile" | "quality" | "flow" }
@@ -26,9 +27,10 @@ export type MarketQuery =
 export function answerMarketQuery(
   feeds: readonly FeedLines[],
   query: MarketQuery,
-  nowUs: number,
+  { nowUs, systemJson }: { readonly nowUs: number; readonly systemJson: string | undefined },
 ): string | undefined {
   if (query.what === "feeds") return JSON.stringify({ feeds: feeds.map((feed) => feed.describe()) });
+  if (query.what === "system") return systemJson;
   for (const { venue, events } of feeds) {
     const found = venue.name === query.venue ? events.of(query.symbol) : undefined;
     const answer = found && answerOf(found, query, nowUs);
@@ -39,7 +41,7 @@ export function answerMarketQuery(
 
 function answerOf(
   { book, pipeline, buffer }: InstrumentEvents,
-  query: Exclude<MarketQuery, { what: "feeds" }>,
+  query: Exclude<MarketQuery, { what: "feeds" | "system" }>,
   nowUs: number,
 ): string | undefined {
   switch (query.what) {

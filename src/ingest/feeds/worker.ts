@@ -16,12 +16,15 @@ import { Source } from "../source.ts";
 import { EventWriter } from "./event-writer.ts";
 import type { ShardInfo } from "../../log/shard-state.ts";
 import type { AlertMessage } from "../../process/alerts/alert.ts";
-import { lineAlert, qualityAlert } from "./feed-alerts.ts";
+import { PRIORITY_MEDIUM } from "../../event/frame.ts";
+import type { Health } from "../../market/quality.ts";
+import { lineAlert, qualityAlert, systemAlert } from "./feed-alerts.ts";
 import { FeedKeeper } from "./feed-keeper.ts";
 import { FeedLines } from "./feed-lines.ts";
 import { answerMarketQuery, type MarketQuery } from "./market-query.ts";
 import type { RestAnswer } from "./snapshot-queue.ts";
 import type { FeedSpec } from "./spec.ts";
+import { SystemReport } from "./system-report.ts";
 
 /** `workerData` of the feed thread; structured-cloneable, the same for every incarnation. */
 export interface FeedWorkerOptions {
@@ -61,6 +64,8 @@ export type FeedMessage =
   | { readonly type: "market_answer"; readonly ticket: number; readonly json: string | undefined };
 
 const TICK_MS = 50;
+/** Time between two reports on all feeds. */
+const REPORT_MS = 5_000;
 const REST_TIMEOUT_MS = 10_000;
 const REST_BYTES_MAX = 64 * 1024 * 1024;
 /** How long `quiesce` waits for room for the last events. */
@@ -72,6 +77,10 @@ class FeedThread {
   readonly #writer: EventWriter;
   readonly #feeds: readonly FeedLines[];
   readonly #keepers: readonly FeedKeeper[];
+  readonly #report: SystemReport;
+  #reportDueMs: number;
+  #systemJson: string | undefined;
+  #health: Health = "healthy";
   #lastUs = 0;
   #lostTold = 0;
   #isFlushDue = false;
@@ -117,6 +126,8 @@ class FeedThread {
       })
     );
     for (const keeper of this.#keepers) keeper.restore(options.shards, Date.now());
+    this.#report = new SystemReport(this.#feeds, nowUs());
+    this.#reportDueMs = Date.now() + REPORT_MS;
     for (const feed of this.#feeds) feed.start(Date.now());
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#control.state = STATE_RUNNING;
@@ -128,7 +139,7 @@ class FeedThread {
     else {post({
         type: "market_answer",
         ticket: command.ticket,
-        json: answerMarketQuery(this.#feeds, command.query, nowUs()),
+        json: this.#answer(command.query),
       });}
   }
 
@@ -137,6 +148,7 @@ class FeedThread {
     this.#source.poll();
     for (const feed of this.#feeds) feed.tick(Date.now());
     for (const keeper of this.#keepers) keeper.tick(Date.now());
+    this.#reportSystem();
     this.#writer.flush();
     const lost = this.#writer.lostCount + this.#writer.tooLargeCount;
     if (lost === this.#lostTold) return;
@@ -157,6 +169,30 @@ class FeedThread {
       this.#writer.flush();
       this.#source.poll();
     });
+  }
+
+  #answer(query: MarketQuery): string | undefined {
+    return answerMarketQuery(this.#feeds, query, { nowUs: nowUs(), systemJson: this.#systemJson });
+  }
+
+  /** Tells how all feeds are doing, when it is time. */
+  #reportSystem(): void {
+    if (Date.now() < this.#reportDueMs) return;
+    this.#reportDueMs = Date.now() + REPORT_MS;
+    const timeUs = this.#nextUs();
+    const lost = this.#writer.lostCount + this.#writer.tooLargeCount;
+    const { json, health } = this.#report.next(timeUs, { lost, waitingBytes: this.#writer.waitingBytes });
+    this.#systemJson = json;
+    this.#writer.write({
+      topic: "market.system.health",
+      priority: PRIORITY_MEDIUM,
+      key: "system",
+      timeUs,
+      payload: json,
+    });
+    if (health === this.#health) return;
+    post({ type: "alert", alert: systemAlert(this.#health, health, json, timeUs) });
+    this.#health = health;
   }
 
   /** The time now, later than ever before: no two messages are received at the same time. */
