@@ -4,6 +4,8 @@ import type { PathProblem } from "./problems.ts";
 
 const SYMBOLS_BUSY = 50;
 const INTERVALS_BUSY = 10;
+const TICKS_BUSY = 500_000;
+const CHECKPOINT_MS_BUSY = 1000;
 
 /** Advice on the feeds, in their order. */
 export function feedAdvice(feeds: readonly FeedConfig[]): PathProblem[] {
@@ -38,6 +40,23 @@ export function feedAdvice(feeds: readonly FeedConfig[]): PathProblem[] {
     }
     if (pipeline.barPrice !== "trade" && !channels.includes("quotes")) {
       say("bar_price", "bars are made of quotes, which are not among the channels: there will be none");
+    }
+    const kept = symbols.length * (feed.buffer?.countMax ?? 0);
+    if (kept > TICKS_BUSY && feed.buffer?.compress === false) {
+      say(
+        "buffer_size",
+        `${kept} ticks take some ${Math.round(kept / 5000)} MB; buffer_compress takes a fifth`,
+      );
+    }
+    if (feed.tradesPerSecond !== null) {
+      say("trades_per_second", "the log has merged or fewer trades: bars of a restart will be incomplete");
+    }
+    if (feed.checkpointMs === 0) say("checkpoint", "bars and figures begin anew after every restart");
+    if (feed.checkpointMs > 0 && feed.checkpointMs < CHECKPOINT_MS_BUSY && symbols.length > SYMBOLS_BUSY) {
+      say(
+        "checkpoint",
+        `the state of ${symbols.length} symbols is written more than once a second; 5s is enough`,
+      );
     }
     if (feed.venue === "twelvedata" && hasBooks) say("channels", "twelvedata has no books");
     if (feed.backupUrl === null && feed.priority === 4) {

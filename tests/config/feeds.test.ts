@@ -72,3 +72,24 @@ test("advice: bars of trades without trades, a critical feed without a backup", 
   expect(told).toContain("bars are made of trades");
   expect(told).toContain("a CRITICAL feed without a second line");
 });
+
+test("advice: a large buffer, thinned trades, no checkpoints; none on what is usual", () => {
+  const advice = (feed: string) =>
+    loadConfig(`feeds: [{ venue: okx, symbols: [A], ${feed} }]`, SOURCE).notices.map(({ message }) => message)
+      .join("\n");
+  expect(advice("channels: [trades, book]")).toBe("");
+  expect(advice("buffer_size: 1000000")).toContain("1000000 ticks take some 200 MB");
+  expect(advice("buffer_size: 1000000, buffer_compress: true")).toBe("");
+  expect(advice("trades_per_second: 10")).toContain("bars of a restart will be incomplete");
+  expect(advice("checkpoint: 0s")).toContain("begin anew after every restart");
+});
+
+test("a bucket, and a strategy that cannot be compressed, are told with their place", () => {
+  expect(() => loadConfig('feeds: [{ venue: okx, symbols: [A], vpin_bucket: "-1" }]', SOURCE)).toThrow(
+    "no volume above 0",
+  );
+  expect(() =>
+    loadConfig("feeds: [{ venue: okx, symbols: [A], buffer_strategy: lifo, buffer_compress: true }]", SOURCE)
+  )
+    .toThrow("cannot compress a buffer of strategy lifo");
+});
