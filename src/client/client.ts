@@ -2,12 +2,16 @@
  * A client of esc: one connection that publishes and subscribes, and is opened again when it breaks, if wanted.
  *
  *     const client = await Client.connect({ dial: dialTcp({ host, port }), acks: "durable" });
- *     while (!client.publisher.publish(event)) await client.publisher.room();
- *     await client.publisher.settled();
+ *     await client.publish(event);
+ *     await client.flush();
+ *     for await (const event of await client.events({ topics: ["orders.>"] })) handle(event);
  *     await client.close();
  */
 import { EscError } from "../errors.ts";
+import type { OutgoingEvent } from "../event/encode.ts";
+import { deferred } from "./deferred.ts";
 import { Connection, type ConnectionEvents, type Refusal, refusalError } from "./connection.ts";
+import { EventStream, type StreamOptions } from "./event-stream.ts";
 import { EventCursor } from "./events.ts";
 import { Publisher, type PublisherOptions } from "./publisher.ts";
 import { type EventsHandler, type SubscribeOptions, Subscription } from "./subscription.ts";
@@ -63,7 +67,7 @@ export class Client {
   private constructor(options: ClientOptions) {
     this.#options = options;
     this.publisher = new Publisher(options);
-    const { promise, resolve } = Promise.withResolvers<EscError | undefined>();
+    const { promise, resolve } = deferred<EscError | undefined>();
     this.ended = promise;
     this.#settleEnded = resolve;
   }
@@ -112,6 +116,40 @@ export class Client {
     throw refusalError(refusal);
   }
 
+  /**
+   * Begins to receive events, to be taken one by one: `for await (const event of await client.events(…))`.
+   *
+   * An event counts as handled when the next one is asked for; that is confirmed to the server.
+   *
+   * @throws {EscError} With the server's code when it refuses the subscription.
+   */
+  async events(options: StreamOptions): Promise<EventStream> {
+    const stream = new EventStream(options);
+    const subscription = await this.subscribe(
+      stream.options,
+      (events) => stream.take(events),
+    );
+    stream.begin(subscription, () => this.#subscriptions.delete(subscription.id));
+    this.ended.then((error) => stream.end(error));
+    return stream;
+  }
+
+  /**
+   * Takes one event for sending, as soon as there is room for it.
+   *
+   * @returns Its number, from 1, among all that this client has taken: refusals name it.
+   * @throws {EscError} `USAGE` when no server would accept the event; or why the client has failed.
+   */
+  async publish(event: OutgoingEvent): Promise<number> {
+    while (!this.publisher.publish(event)) await this.publisher.room();
+    return this.publisher.publishedCount;
+  }
+
+  /** Resolves when everything published so far is answered for. @throws {EscError} If the client fails before. */
+  flush(): Promise<void> {
+    return this.publisher.settled();
+  }
+
   /** Asks the server for an answer. @throws {EscError} When there is none. */
   async ping(): Promise<void> {
     if (this.#connection === undefined) {
@@ -153,10 +191,15 @@ export class Client {
   }
 
   async #open(): Promise<void> {
-    const { dial, acks, token, producer } = this.#options;
+    const { dial, acks, token, producer, countDuplicates } = this.#options;
     const connection = await Connection.open(
       dial,
-      { acks, ...(token === undefined ? {} : { token }), ...(producer === undefined ? {} : { producer }) },
+      {
+        acks,
+        ...(token === undefined ? {} : { token }),
+        ...(producer === undefined ? {} : { producer }),
+        ...(countDuplicates === true ? { ack_details: true } : {}),
+      },
       this.#connectionEvents(),
     );
     // abort() may have come while the connection was being opened.
@@ -168,7 +211,7 @@ export class Client {
 
   #connectionEvents(): ConnectionEvents {
     return {
-      acknowledged: (count) => this.publisher.acknowledged(count),
+      acknowledged: (count, duplicates) => this.publisher.acknowledged(count, duplicates),
       refused: (refusal) => {
         if (refusal.seq === 0) this.#subscribeRefusal = refusal;
         this.publisher.refused(refusal);

@@ -11,6 +11,7 @@ import {
   type Hello,
   parseAck,
   type Parsed,
+  parseDuplicates,
   parseError,
   parseWelcome,
   type Welcome,
@@ -26,6 +27,7 @@ import {
   OP_PONG,
   OP_WELCOME,
 } from "../event/frame.ts";
+import { type Deferred, deferred } from "./deferred.ts";
 import { withDeadline } from "./deadline.ts";
 import { FrameSplitter } from "./splitter.ts";
 import type { Dial, Transport, TransportEvents } from "./transport.ts";
@@ -42,8 +44,12 @@ export interface Refusal {
 
 /** What a connection reports to its owner. */
 export interface ConnectionEvents {
-  /** The first `count` event frames of this connection are answered for. */
-  acknowledged(count: number): void;
+  /**
+   * The first `count` event frames of this connection are answered for.
+   *
+   * @param duplicates How many are known to have been stored before; `undefined` unless HELLO asked for it.
+   */
+  acknowledged(count: number, duplicates: number | undefined): void;
   refused(refusal: Refusal): void;
   /** Payload of an EVENTS frame, valid during the call only. */
   delivered(bytes: Uint8Array, at: number, end: number): void;
@@ -63,8 +69,8 @@ const INBOUND_BYTES_MAX = 64 * MAX_FRAME_BYTES_DEFAULT;
 export class Connection {
   readonly #events: ConnectionEvents;
   readonly #splitter: FrameSplitter;
-  readonly #pongs: PromiseWithResolvers<void>[] = [];
-  readonly #welcomed = Promise.withResolvers<Welcome>();
+  readonly #pongs: Deferred<void>[] = [];
+  readonly #welcomed = deferred<Welcome>();
   #transport: Transport | undefined;
   #welcome: Welcome | undefined;
   #ended: EscError | undefined;
@@ -134,7 +140,7 @@ export class Connection {
    */
   async ping(answerMsMax = ANSWER_MS_MAX): Promise<void> {
     if (this.#ended !== undefined) throw this.#ended;
-    const pong = Promise.withResolvers<void>();
+    const pong = deferred<void>();
     this.#pongs.push(pong);
     // A body has at least three bytes, so a PING carries one: any.
     this.#sendControl(OP_PING, "?");
@@ -225,7 +231,7 @@ export class Connection {
     const payload = bytes.subarray(at + 2, end);
     switch (opcode) {
       case OP_ACK:
-        return this.#acknowledge(parseAck(payload));
+        return this.#acknowledge(parseAck(payload), parseDuplicates(payload));
       case OP_ERROR:
         return this.#refuse(valueOf(parseError(payload)));
       case OP_PONG:
@@ -242,9 +248,11 @@ export class Connection {
     }
   }
 
-  #acknowledge(count: number | undefined): void {
-    if (count === undefined) throw new EscError("BAD_CONTROL", "Server sent an ACK that is not 8 bytes");
-    this.#events.acknowledged(count);
+  #acknowledge(count: number | undefined, duplicates: number | undefined): void {
+    if (count === undefined) {
+      throw new EscError("BAD_CONTROL", "Server sent an ACK that is not 8 or 16 bytes");
+    }
+    this.#events.acknowledged(count, duplicates);
   }
 
   #refuse(report: { code: string; message: string; seq?: number; count?: number }): void {

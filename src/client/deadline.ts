@@ -1,5 +1,6 @@
 /** Waiting for an answer, but not forever. */
 import { EscError } from "../errors.ts";
+import { deferred } from "./deferred.ts";
 
 /**
  * Waits for the server's answer to `question`.
@@ -9,7 +10,7 @@ import { EscError } from "../errors.ts";
  */
 export async function withDeadline<T>(answer: Promise<T>, question: string, answerMsMax: number): Promise<T> {
   if (answerMsMax === Infinity) return await answer;
-  const late = Promise.withResolvers<never>();
+  const late = deferred<never>();
   const timer = setTimeout(() => {
     late.reject(
       new EscError("TIMEOUT", `Server did not answer ${question} within ${answerMsMax / 1000} s`, {

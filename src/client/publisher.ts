@@ -10,11 +10,14 @@ import { EscError } from "../errors.ts";
 import { encodeEvent, eventProblem, frameBytesOf, type OutgoingEvent } from "../event/encode.ts";
 import { FRAME_PREFIX_BYTES, MAX_FRAME_BYTES_DEFAULT } from "../event/frame.ts";
 import { ACKS_NAMES, ACKS_NONE, type AcksName } from "../event/run.ts";
+import { type Deferred, deferred } from "./deferred.ts";
 import type { Connection, Refusal } from "./connection.ts";
 import { SendWindow } from "./window.ts";
 
 export interface PublisherOptions {
   readonly acks: AcksName;
+  /** Ask the server how many events are duplicates; with `acks: "durable"` only. */
+  readonly countDuplicates?: boolean;
   /**
    * Memory for unanswered frames; a larger window hides a longer round trip. Default 4 MiB. Raised to four of the
    * server's largest frames, as far as `WINDOW_RAISED_MAX` goes.
@@ -34,6 +37,11 @@ const IN_FLIGHT_DEFAULT = 65_536;
 /** Enough for one system call to be worth its price; more would only delay the first event in it. */
 const FLUSH_BYTES = 64 * 1024;
 
+/** After what the caller does in this turn. A browser has timers only. */
+const soon: (run: () => void) => unknown = typeof setImmediate === "function"
+  ? setImmediate
+  : (run) => setTimeout(run, 0);
+
 /** Publishes events over whichever connection it is attached to. */
 export class Publisher {
   readonly #options: PublisherOptions;
@@ -48,11 +56,14 @@ export class Publisher {
   #publishedCount = 0;
   #answeredCount = 0;
   #refusedCount = 0;
+  /** Duplicates that earlier connections, and this one, have told of. */
+  #duplicatesBefore = 0;
+  #duplicatesNow = 0;
   #flushPlanned = false;
   /** The transport has taken less than it was offered. */
   #blocked = false;
-  #roomWaiter: PromiseWithResolvers<void> | undefined;
-  #settleWaiter: PromiseWithResolvers<void> | undefined;
+  #roomWaiter: Deferred<void> | undefined;
+  #settleWaiter: Deferred<void> | undefined;
   readonly #flushNow = () => {
     this.#flushPlanned = false;
     this.flush();
@@ -79,6 +90,11 @@ export class Publisher {
     return this.#refusedCount;
   }
 
+  /** Events the server had stored before under their message id, if `countDuplicates` asked for it. */
+  get duplicateCount(): number {
+    return this.#duplicatesBefore + this.#duplicatesNow;
+  }
+
   /**
    * Takes one event for sending. It goes out with others at the end of this turn, or at 64 KiB.
    *
@@ -98,7 +114,7 @@ export class Publisher {
     if (this.#window.unwrittenBytes >= FLUSH_BYTES) this.flush();
     else if (!this.#flushPlanned) {
       this.#flushPlanned = true;
-      setImmediate(this.#flushNow);
+      soon(this.#flushNow);
     }
     return true;
   }
@@ -108,7 +124,7 @@ export class Publisher {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     this.flush();
     if (this.#hasRoom()) return Promise.resolve();
-    this.#roomWaiter ??= Promise.withResolvers();
+    this.#roomWaiter ??= deferred();
     return this.#roomWaiter.promise;
   }
 
@@ -120,7 +136,7 @@ export class Publisher {
     if (this.#failure !== undefined) throw this.#failure;
     this.flush();
     if (this.#window.frameCount > 0) {
-      this.#settleWaiter ??= Promise.withResolvers();
+      this.#settleWaiter ??= deferred();
       await this.#settleWaiter.promise;
     }
     if (!this.#wantsAnswers) await this.#connection?.ping(Infinity);
@@ -148,6 +164,8 @@ export class Publisher {
   /** Sends over this connection from now on, beginning with what the last one did not get answered. */
   attach(connection: Connection): void {
     this.#connection = connection;
+    this.#duplicatesBefore += this.#duplicatesNow;
+    this.#duplicatesNow = 0;
     const bodyBytesMax = connection.welcome.max_frame_bytes;
     if (this.#publishedCount === 0) this.#window = new SendWindow(this.#windowBytes(bodyBytesMax));
     this.#bodyBytesMax = Math.min(bodyBytesMax, this.#window.frameBytesMax - FRAME_PREFIX_BYTES);
@@ -179,7 +197,8 @@ export class Publisher {
   }
 
   /** The connection's first `count` events are answered for. */
-  acknowledged(count: number): void {
+  acknowledged(count: number, duplicates: number | undefined): void {
+    if (duplicates !== undefined) this.#duplicatesNow = duplicates;
     this.#answer(this.#base + count);
   }
 

@@ -25,6 +25,11 @@ export interface SubscribeOptions {
   readonly maxInFlight?: number | undefined;
   /** Lanes to read. Absent: all but the dead letters. */
   readonly lanes?: readonly string[] | undefined;
+  /**
+   * How far the caller has come, `lane/shard` → next offset, for one that handles events after the handler has
+   * returned: then nothing is confirmed but this, and only by `confirm()`.
+   */
+  readonly handled?: (() => Readonly<Record<string, number>>) | undefined;
 }
 
 /**
@@ -74,6 +79,11 @@ export class Subscription {
     return Object.fromEntries(this.#positions);
   }
 
+  /** Offset after the last event handed over of a shard; 0 when it has sent nothing yet. */
+  position(lane: string, shard: number): number {
+    return this.#positions.get(`${lane}/${shard}`) ?? 0;
+  }
+
   /** Asks for events over this connection from now on, from where the last one left off. */
   attach(connection: Connection): void {
     this.#connection = connection;
@@ -115,6 +125,7 @@ export class Subscription {
     this.#handler(events);
     if (events.steppedCount === 0) return;
     this.#positions.set(this.#key, events.nextOffset);
+    if (this.#options.handled !== undefined) return;
     this.#unconfirmedCount += events.steppedCount;
     if (!this.#confirms) return;
     if (this.#unconfirmedCount >= this.#confirmCount) this.confirm();
@@ -125,8 +136,9 @@ export class Subscription {
   confirm(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#unconfirmedCount === 0 || this.#connection === undefined) return;
-    this.#connection.sendJson(OP_CONFIRM, { id: this.id, offsets: this.positions() });
+    const { handled } = this.#options;
+    if (this.#connection === undefined || (handled === undefined && this.#unconfirmedCount === 0)) return;
+    this.#connection.sendJson(OP_CONFIRM, { id: this.id, offsets: handled?.() ?? this.positions() });
     this.#unconfirmedCount = 0;
   }
 }

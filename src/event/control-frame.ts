@@ -14,6 +14,7 @@ import type { AcksName } from "./run.ts";
 /** Bytes before the payload: length prefix, head, opcode. */
 export const CONTROL_HEADER_BYTES = FRAME_PREFIX_BYTES + 2;
 const NAME_CHARACTERS_MAX = 128;
+const encoder = new TextEncoder();
 const TOKEN_CHARACTERS_MAX = 8192;
 
 export interface Hello {
@@ -47,7 +48,7 @@ export type Parsed<T> = { readonly value: T; readonly problem?: never } | { read
 
 /** A new buffer with a whole control frame. */
 export function controlFrame(opcode: number, payload: Uint8Array | string): Uint8Array {
-  const body = typeof payload === "string" ? Buffer.from(payload) : payload;
+  const body = typeof payload === "string" ? encoder.encode(payload) : payload;
   const frame = new Uint8Array(CONTROL_HEADER_BYTES + body.length);
   new DataView(frame.buffer).setUint32(0, 2 + body.length);
   frame[FRAME_PREFIX_BYTES] = HEAD_CONTROL;
@@ -96,8 +97,14 @@ export function writeDetailedAck(done: number, duplicates: number): Uint8Array {
 
 /** The number in an ACK's payload, or `undefined` when the payload is not one. */
 export function parseAck(payload: Uint8Array): number | undefined {
-  if (payload.length !== 8) return undefined;
+  if (payload.length !== 8 && payload.length !== 16) return undefined;
   return Number(new DataView(payload.buffer, payload.byteOffset, 8).getBigUint64(0));
+}
+
+/** The duplicates in an ACK's payload, `undefined` when it does not say. */
+export function parseDuplicates(payload: Uint8Array): number | undefined {
+  if (payload.length !== 16) return undefined;
+  return Number(new DataView(payload.buffer, payload.byteOffset + 8, 8).getBigUint64(0));
 }
 
 export function parseHello(payload: Uint8Array): Parsed<Hello> {

@@ -8,6 +8,9 @@
 /** From this many bytes on the runtime's routine wins; measured by `bench/decode.ts`. */
 const NATIVE_BYTES_MIN = 128;
 
+/** Clients run this file on other runtimes, too, which have the tables only. */
+const IS_BUN = typeof Bun !== "undefined";
+
 const TABLES = makeTables();
 
 /** tables[k * 256 + b]: CRC of byte b followed by k zero bytes. */
@@ -27,7 +30,7 @@ function makeTables(): Int32Array {
 
 /** CRC of `bytes[from..to)`, unsigned. @param view The same memory as `bytes`, index for index. */
 export function crc32(bytes: Uint8Array, view: DataView, from: number, to: number): number {
-  if (to - from >= NATIVE_BYTES_MIN) return Bun.hash.crc32(bytes.subarray(from, to));
+  if (IS_BUN && to - from >= NATIVE_BYTES_MIN) return Bun.hash.crc32(bytes.subarray(from, to));
   return crc32ByTables(bytes, view, from, to);
 }
 

@@ -57,7 +57,10 @@ export function timeOf(bytes: Uint8Array, at: number): number {
   return view.getInt32(0) * 4294967296 + view.getUint32(4);
 }
 
+/** A web page has shared memory only if it asked for it. */
+const CAN_SHARE = typeof SharedArrayBuffer !== "undefined";
+
 /** TextDecoder refuses views of shared memory, so those are copied first. */
 function text(bytes: Uint8Array): string {
-  return decoder.decode(bytes.buffer instanceof SharedArrayBuffer ? bytes.slice() : bytes);
+  return decoder.decode(CAN_SHARE && bytes.buffer instanceof SharedArrayBuffer ? bytes.slice() : bytes);
 }

@@ -15,6 +15,7 @@ import {
   TAG_TIME,
   TOPIC_BYTES_MAX,
 } from "./frame.ts";
+import { utf8Length } from "./utf8.ts";
 
 /** An event as a program describes it. Text is written as UTF-8. */
 export interface OutgoingEvent {
@@ -44,7 +45,7 @@ const encoder = new TextEncoder();
  * @returns `undefined` when `encodeEvent` will make a frame every esc accepts.
  */
 export function eventProblem(event: OutgoingEvent, bodyBytesMax: number): string | undefined {
-  const topicBytes = Buffer.byteLength(event.topic);
+  const topicBytes = utf8Length(event.topic);
   if (topicBytes < 1 || topicBytes > TOPIC_BYTES_MAX) {
     return `Topic has ${topicBytes} bytes: it needs 1 to ${TOPIC_BYTES_MAX}`;
   }
@@ -54,7 +55,7 @@ export function eventProblem(event: OutgoingEvent, bodyBytesMax: number): string
     return `Priority ${priority} is not an integer from 0 to ${PRIORITY_CRITICAL}`;
   }
   if (event.id !== undefined) {
-    const idBytes = Buffer.byteLength(event.id);
+    const idBytes = utf8Length(event.id);
     if (idBytes < 1 || idBytes > ID_BYTES_MAX) {
       return `Message id has ${idBytes} bytes: it needs 1 to ${ID_BYTES_MAX}`;
     }
@@ -74,7 +75,7 @@ export function eventProblem(event: OutgoingEvent, bodyBytesMax: number): string
 
 /** Bytes the event's frame will have, length prefix included. */
 export function frameBytesOf(event: OutgoingEvent): number {
-  return FRAME_PREFIX_BYTES + BODY_BYTES_MIN + Buffer.byteLength(event.topic) + extBytes(event) +
+  return FRAME_PREFIX_BYTES + BODY_BYTES_MIN + utf8Length(event.topic) + extBytes(event) +
     bytesOf(event.payload) + (event.crc === true ? 4 : 0);
 }
 
@@ -151,17 +152,17 @@ function writeBytes(target: Uint8Array, at: number, value: string | Uint8Array):
 }
 
 function bytesOf(value: string | Uint8Array): number {
-  return typeof value === "string" ? Buffer.byteLength(value) : value.length;
+  return typeof value === "string" ? utf8Length(value) : value.length;
 }
 
 /** Bytes of the extension area with its length, 0 when the event needs none. */
 function extBytes(event: OutgoingEvent): number {
   let bytes = 0;
-  if (event.id !== undefined) bytes += EXT_ENTRY_BYTES + Buffer.byteLength(event.id);
+  if (event.id !== undefined) bytes += EXT_ENTRY_BYTES + utf8Length(event.id);
   if (event.timeUs !== undefined) bytes += EXT_ENTRY_BYTES + 8;
   if (event.key !== undefined) bytes += EXT_ENTRY_BYTES + bytesOf(event.key);
   for (const [name, value] of event.headers ?? []) {
-    bytes += EXT_ENTRY_BYTES + Buffer.byteLength(name) + 1 + Buffer.byteLength(value);
+    bytes += EXT_ENTRY_BYTES + utf8Length(name) + 1 + utf8Length(value);
   }
   return bytes === 0 ? 0 : bytes + 2;
 }

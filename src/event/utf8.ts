@@ -39,3 +39,22 @@ export function isUtf8(bytes: Uint8Array, from: number, to: number): boolean {
   }
   return true;
 }
+
+/** Bytes of a text in UTF-8, a lone surrogate counted as the U+FFFD that is written for it. */
+export const utf8Length: (text: string) => number = "Buffer" in globalThis
+  ? (text) => globalThis.Buffer.byteLength(text)
+  : countUtf8;
+
+/** The same where the runtime has no such routine: in a browser. */
+export function countUtf8(text: string): number {
+  let bytes = text.length;
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (unit < 0x80) continue;
+    bytes += unit < 0x800 ? 1 : 2;
+    // A pair is two units and four bytes.
+    const isPair = unit >= 0xd800 && unit < 0xdc00 && (text.charCodeAt(at + 1) & 0xfc00) === 0xdc00;
+    if (isPair) at++;
+  }
+  return bytes;
+}

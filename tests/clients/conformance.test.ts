@@ -1,0 +1,69 @@
+/** Every client does what `clients/conformance.json` says, in every runtime that is installed. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { buildPackage } from "../../clients/typescript/build.ts";
+import { TemporaryFolder } from "../support/temp.ts";
+import { CONFORMANCE, play, Servers } from "./world.ts";
+import type { World } from "../../clients/typescript/conformance.ts";
+
+const ROOT = join(import.meta.dir, "..", "..");
+const TEST_MS = 120_000;
+const folder = new TemporaryFolder("clients");
+let servers: Servers;
+beforeAll(async () => {
+  [servers] = await Promise.all([
+    Servers.start(),
+    buildPackage(folder.path("package"), ["conformance.ts"]),
+  ]);
+}, TEST_MS);
+afterAll(async () => {
+  await servers.remove();
+  folder.remove();
+});
+
+interface Case {
+  readonly name: string;
+  readonly server?: string;
+  readonly transport?: string;
+  readonly expect: unknown;
+}
+
+/** What the file expects of a client that meets these servers. */
+async function expected({ servers, transport }: World): Promise<Record<string, unknown>> {
+  const file: Record<"encode" | "decode" | "live", readonly Case[]> = await Bun.file(CONFORMANCE).json();
+  const isMeant = (one: Case) =>
+    (one.server === undefined || one.server in servers) && (one.transport ?? transport) === transport;
+  return Object.fromEntries(
+    (["encode", "decode", "live"] as const).flatMap((part) =>
+      file[part].filter(isMeant).map((one) => [`${part}: ${one.name}`, one.expect])
+    ),
+  );
+}
+
+interface Runner {
+  readonly name: string;
+  readonly transport: World["transport"];
+  /** `undefined`: not installed. */
+  readonly command: readonly string[] | undefined;
+}
+
+const built = folder.path("package", "conformance.js");
+const deno = join(ROOT, "node_modules", ".bin", "deno");
+const RUNNERS: readonly Runner[] = [
+  { name: "node", transport: "tcp", command: installed("node", [built]) },
+  { name: "deno", transport: "tcp", command: [deno, "run", "--quiet", "-A", built] },
+  { name: "bun", transport: "websocket", command: [process.execPath, built] },
+];
+
+function installed(program: string, args: readonly string[]): readonly string[] | undefined {
+  const path = Bun.which(program);
+  return path === null ? undefined : [path, ...args];
+}
+
+describe.each([...RUNNERS])("$name by $transport", ({ name, transport, command }) => {
+  const skipped = command === undefined ? ` (skipped: ${name} is not installed)` : "";
+  test.skipIf(command === undefined)(`conforms${skipped}`, async () => {
+    const world = await servers.world(`${name}-${transport}`, transport);
+    expect(await play(command ?? [], world, servers)).toEqual(await expected(world));
+  }, TEST_MS);
+});
