@@ -123,6 +123,8 @@ async function versus(
   { output, interrupted }: CommandContext,
 ): Promise<void> {
   const { measureAgainst, resultText } = await import("../bench/rivals.ts");
+  const { runBenchmark } = await import("../bench/benchmark.ts");
+  const { relay } = await import("../bench/relay.ts");
   await measureAgainst({
     servers: servers.split(","),
     rounds: options.rounds,
@@ -131,6 +133,16 @@ async function versus(
     interrupted: interrupted(),
     onResult: (result) => output.result(result, () => resultText(result)),
     onNote: (note) => output.note(note),
+  });
+  // Through to a subscriber, too: there NATS core has to do all that esc does but for the log.
+  if (!servers.split(",").includes("nats")) return;
+  await runBenchmark(relay, {
+    name: "relay",
+    rounds: options.rounds,
+    scale: options.scale,
+    esc: escCommand(),
+    onFigure: (figure) => output.result(figureValue(figure), () => figureText(figure)),
+    interrupted: interrupted(),
   });
 }
 
