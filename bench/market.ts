@@ -9,6 +9,7 @@
  */
 import { cpus } from "node:os";
 import { microprice } from "../src/book/analytics.ts";
+import { MarketCache } from "../src/client/market/cache.ts";
 import { BinanceDecoder } from "../src/ingest/feeds/binance.ts";
 import { BookFeed, type BookFeedListener } from "../src/ingest/feeds/book-feed.ts";
 import { threadNs } from "./thread-time.ts";
@@ -175,6 +176,7 @@ function report(name: string, rates: readonly number[], base: readonly number[])
  */
 function reportLatencies(): void {
   const [bookNs, tickNs, patternNs]: number[][] = [[], [], []];
+  const { putNs, getNs } = cacheSteps();
   for (let pass = 0; pass < 3; pass++) {
     const candles = new CandlePatterns();
     const activity = new ActivityPatterns();
@@ -200,14 +202,38 @@ function reportLatencies(): void {
   }
   console.log("\nus of CPU a step                p50       p99       max");
   for (
-    const [name, list = []] of [["book update", bookNs], ["tick into six bars", tickNs], [
-      "patterns of a bar",
-      patternNs,
-    ]] as const
+    const [name, list = []] of [
+      ["book update", bookNs],
+      ["tick into six bars", tickNs],
+      [
+        "patterns of a bar",
+        patternNs,
+      ],
+      ["cache of the client: put", putNs],
+      ["cache of the client: get", getNs],
+    ] as const
   ) {
     list.sort((a, b) => a - b);
     const at = (share: number) =>
       ((list[Math.floor((list.length - 1) * share)] ?? NaN) / 1000).toFixed(1).padStart(9);
     console.log(`${name.padEnd(26)} ${at(0.5)} ${at(0.99)} ${at(1)}`);
   }
+}
+
+/** The client's cache: an event into it, and the newest of a topic out of it. Compressing goes on behind. */
+function cacheSteps(): { putNs: number[]; getNs: number[] } {
+  const cache = new MarketCache();
+  const [putNs, getNs]: number[][] = [[], []];
+  for (let event = 0; event < 100_000; event++) {
+    const topic = `market.binance.C${event % 50}.trade`;
+    const data = { kind: "trade", price: "61800.5", qty: "3", id: event };
+    const startedNs = threadNs();
+    cache.put(topic, data);
+    const middleNs = threadNs();
+    if (cache.get(topic) !== data) throw new Error("The cache lost an event");
+    putNs?.push(middleNs - startedNs);
+    getNs?.push(threadNs() - middleNs);
+  }
+  void cache.close();
+  return { putNs: putNs ?? [], getNs: getNs ?? [] };
 }
