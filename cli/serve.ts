@@ -95,9 +95,8 @@ async function serve(path: string | undefined, context: CommandContext): Promise
 
   process.on("SIGHUP", () => {
     notifier.reloading();
-    reloader.reload().catch((error: unknown) => {
-      logger.error(error instanceof Error ? error.message : String(error));
-    }).finally(() => notifier.ready());
+    // What went wrong is in the log.
+    reloader.reload().catch(() => {}).finally(() => notifier.ready());
   });
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {
@@ -236,6 +235,8 @@ class Reloader {
   http: HttpServer | undefined;
   grpc: LazyGrpc | undefined;
   #running: ServedConfig;
+  /** Settles with the reload that was asked for last. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(
     path: string | undefined,
@@ -255,27 +256,45 @@ class Reloader {
     return this.#running;
   }
 
-  async reload(): Promise<ReloadResult> {
-    const { planReload } = await import("../src/config/plan.ts");
-    const wanted = await loadAside({ path: this.#path, environment: { ...this.#context.env } });
-    const plan = planReload(this.#running.config, wanted.config);
-    const applied = plan.live.map((change) => change.key);
-    const needsRestart = plan.restart.map((change) => change.key);
-    this.#engine.applyRoutes(wanted.config);
-    this.#engine.applyControl(wanted.config);
-    await this.#applySecurity(wanted.config);
-    this.#logger.level = wanted.config.logging.level;
-    this.#running = wanted;
+  /** One after the other, however many ask at the same time. */
+  reload(): Promise<ReloadResult> {
+    const result = this.#last.then(() => this.#reload());
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  async #reload(): Promise<ReloadResult> {
+    const { planReload, printableNext } = await import("../src/config/plan.ts");
+    const wanted = await this.#load();
+    const { next, live, restart } = planReload(this.#running.config, wanted.config);
+    const applied = live.map((change) => change.key);
+    const needsRestart = restart.map((change) => change.key);
+    const printable = printableNext(next, this.#running, wanted);
+    this.#engine.apply(next);
+    await this.#applySecurity(next);
+    this.#logger.level = next.logging.level;
+    this.#running = { config: next, notices: wanted.notices, printable };
     this.#logger.info("configuration reloaded", { applied, needs_restart: needsRestart });
     return { applied, needsRestart };
   }
 
-  /** Tokens, permissions and certificates; connections that are open go on unless they are not allowed any more. */
-  async #applySecurity(wanted: Config): Promise<void> {
-    this.#engine.applySecurity(wanted);
-    const tls = tlsOptions(wanted);
+  /** Reads the file again. @throws {EscError} CONFIG_INVALID: the server goes on as it is, and has said so. */
+  async #load(): Promise<ServedConfig> {
+    try {
+      return await loadAside({ path: this.#path, environment: { ...this.#context.env } });
+    } catch (error) {
+      this.#logger.error("configuration not reloaded, everything stays as it is", {
+        reason: error instanceof Error ? error.message : String(error),
+      });
+      throw error;
+    }
+  }
+
+  /** Certificates of main's own listeners; connections that are open go on unless they are not allowed any more. */
+  async #applySecurity(next: Config): Promise<void> {
+    const tls = tlsOptions(next);
     if (tls !== undefined && !isDeepStrictEqual(tls, tlsOptions(this.#running.config))) {
-      if (wanted.tls.http) await this.http?.replaceTls(tls);
+      if (next.tls.http) await this.http?.replaceTls(tls);
       this.grpc?.replaceTls(tls);
     }
     await this.http?.identifyAgain();

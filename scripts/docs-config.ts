@@ -81,7 +81,15 @@ differ from their default: never silently ignored. \`router.shards\` is the numb
 
 ## Reload
 
-SIGHUP takes over the keys marked *live*; changes of others are reported and wait for a restart.
+\`SIGHUP\`, \`systemctl reload esc\` and \`POST /api/v1/control/reload\` read the file again. A file with a problem
+changes nothing: the API answers 400 with every problem and its place, and the log says so. Otherwise the keys marked
+*live* take effect at once, and no connection is closed unless its token is gone. Keys marked *restart* stay as they
+are: the log line \`configuration reloaded\` and the answer of the API name both kinds, \`applied\` and
+\`needs_restart\`, and go on naming the latter until the restart. A rule for a lane that is new waits with its lane.
+\`GET /api/v1/config\` shows what is in effect.
+
+A shorter \`dedup.window\` forgets at once; a longer one brings back nothing that was forgotten. Files that keys name
+(\`topics_file\`, certificates, key sets) are read again, too.
 `;
 
 /** The text of docs/configuration.md. */

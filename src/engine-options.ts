@@ -10,7 +10,7 @@ import type { EngineMemory, ShardMemory, SourceMemory } from "./engine-memory.ts
 import type { SessionLimitOptions } from "./ingest/session-limits.ts";
 import type { TlsListenerOptions } from "./ingest/tcp.ts";
 import type { IngestWorkerOptions } from "./ingest/worker.ts";
-import type { LaneShardOptions, LaneWorkerOptions } from "./process/options.ts";
+import type { LaneLimits, LaneShardOptions, LaneWorkerOptions } from "./process/options.ts";
 
 /** Dead letters are few and precious: kept for long, synced soon. */
 const DEAD_LETTER_SYNC_MS = 100;
@@ -59,6 +59,15 @@ function laneShardOptions(shard: ShardMemory, config: Config, memory: EngineMemo
       ? {}
       : { dedup: { windowMs: config.dedup.windowMs, idsMax: config.dedup.maxIds } }),
   };
+}
+
+/** What the shards that a lane thread hosts take over while they run. */
+export function laneLimits(thread: number, config: Config, memory: EngineMemory): LaneLimits[] {
+  const { windowMs: dedupWindowMs } = config.dedup;
+  return memory.shards.filter((shard) => shard.thread === thread).map(({ info }) => {
+    const lane = config.lanes.find(({ name }) => name === info.lane);
+    return { retention: lane === undefined ? {} : retentionOf(lane), dedupWindowMs };
+  });
 }
 
 function retentionOf(lane: LaneConfig): LaneShardOptions["retention"] {

@@ -21,6 +21,7 @@ import type { EngineMemory, ThreadMemory } from "./engine-memory.ts";
 import {
   dispatchOptions,
   ingestOptions,
+  laneLimits,
   laneOptions,
   limitOptions,
   routeOptions,
@@ -225,28 +226,35 @@ export class Engine {
     this.#logger.info("lanes resumed");
   }
 
-  /** Applies new limits of the control plane. */
-  applyControl(config: Config): void {
+  /**
+   * Takes over what can change while it runs: topic rules for events dispatched from now on, retention, the
+   * dedup window, limits of the control plane, and who is let in. Threads that are started again keep to it.
+   *
+   * @param config From `takeOver()`: its lanes are those that run.
+   */
+  apply(config: Config): void {
+    this.#dispatcher?.postStanding({ type: "routes", routes: routeOptions(config, this.memory) });
+    for (const [thread, lane] of this.#lanes.entries()) {
+      lane.postStanding({ type: "limits", shards: laneLimits(thread, config, this.memory) });
+    }
     this.control.apply(config);
-  }
-
-  /** Applies new topic rules; events dispatched from now on follow them. */
-  applyRoutes(config: Config): void {
-    this.#dispatcher?.post({ type: "routes", routes: routeOptions(config, this.memory) });
+    this.#applySecurity(config);
   }
 
   /**
-   * Takes over tokens, keys, permissions and certificates. Clients that are not let in any more are
-   * disconnected; new connections get the new certificate, those that are open keep theirs.
+   * Tokens, keys, permissions and certificates. Clients that are not let in any more are disconnected; new
+   * connections get the new certificate, those that are open keep theirs.
    */
-  applySecurity(config: Config): void {
+  #applySecurity(config: Config): void {
     this.authenticator?.replace(config.auth);
     const tls = config.tls.tcp ? tlsOptions(config) : undefined;
     const isOtherTls = tls !== undefined && !Bun.deepEquals(tls, this.#tls);
     if (isOtherTls) this.#tls = tls;
     for (const worker of this.#ingest) {
-      if (isOtherTls) worker.post({ type: "tls", tls });
-      if (this.authenticator !== undefined) worker.post({ type: "identify_again" });
+      if (isOtherTls) worker.postStanding({ type: "tls", tls });
+      if (this.authenticator === undefined) continue;
+      worker.postStanding({ type: "udp_allow", allow: config.auth.udp });
+      worker.post({ type: "identify_again" });
     }
   }
 

@@ -29,6 +29,12 @@ export interface WorkerSpec {
   readonly onRestart: () => void;
 }
 
+/** A message that replaces part of a worker's options; the last of each type counts. */
+export interface StandingMessage {
+  readonly type: string;
+  readonly [part: string]: unknown;
+}
+
 export class SupervisedWorker {
   readonly name: string;
   readonly control: ThreadControl;
@@ -41,6 +47,8 @@ export class SupervisedWorker {
   #startedMs = 0;
   #failuresInRow = 0;
   #reason = "";
+  /** What every incarnation is told, by the message's type. */
+  readonly #standing = new Map<string, unknown>();
   readonly #ended: Promise<void>;
   #settleEnded: () => void = () => {};
 
@@ -59,6 +67,12 @@ export class SupervisedWorker {
     this.#worker?.postMessage(message);
     this.control.announceMessage();
     this.#spec.doorbell.alarm();
+  }
+
+  /** The same with a message that replaces part of the options: each successor gets the last of its type, too. */
+  postStanding(message: StandingMessage): void {
+    this.#standing.set(message.type, message);
+    this.post(message);
   }
 
   /** Gives a command (see `queue/control.ts`) and wakes the thread. */
@@ -99,6 +113,7 @@ export class SupervisedWorker {
       this.#reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
     });
     worker.on("exit", () => this.#onEnd(worker));
+    for (const message of this.#standing.values()) this.post(message);
   }
 
   #onEnd(worker: Worker): void {

@@ -1,6 +1,7 @@
 /** What a reload changes: which keys differ between two configurations, and which of them need a restart. */
 import type { Config } from "./config.ts";
 import { type Document, type DocumentValue, toDocument, topicsDocument } from "./document.ts";
+import { freeze } from "./freeze.ts";
 
 /** Keys that a running server can take over; `*` stands for one step, a final `>` for the key and all below. */
 export const LIVE_KEYS = [
@@ -29,6 +30,8 @@ export interface Change {
 }
 
 export interface ReloadPlan {
+  /** What runs once the plan is applied. */
+  readonly next: Config;
   /** Can be applied at once. */
   readonly live: readonly Change[];
   /** Stay as they were until the next start. */
@@ -36,22 +39,102 @@ export interface ReloadPlan {
 }
 
 /**
- * Compares two configurations key by key.
+ * What becomes of a running server that is to take over another configuration.
  *
  * Topic rules of lanes and of the topics file show as changes of `topics`: what counts is the table
  * that results.
  */
 export function planReload(running: Config, wanted: Config): ReloadPlan {
-  const from = flatten(comparable(running));
-  const to = flatten(comparable(wanted));
-  const live: Change[] = [];
-  const restart: Change[] = [];
-  for (const id of new Set([...from.keys(), ...to.keys()])) {
-    const change = { key: pathOf(id).join("."), from: from.get(id), to: to.get(id) };
-    if (JSON.stringify(change.from) === JSON.stringify(change.to)) continue;
-    (isLive(pathOf(id)) ? live : restart).push(change);
+  const next = takeOver(running, wanted);
+  return { next, live: changes(running, next), restart: changes(next, wanted) };
+}
+
+/**
+ * `running` with the keys of `wanted` that a running server can take over. Rules for lanes that only the next
+ * start has wait for it with their lane.
+ */
+export function takeOver(running: Config, wanted: Config): Config {
+  const hasLane = (name: string) => running.lanes.some((lane) => lane.name === name);
+  const { jwt, jwksFile, tokens, certificates, udp } = wanted.auth;
+  const { certFile, keyFile, caFile, cert, key, ca } = wanted.tls;
+  return freeze({
+    ...running,
+    topics: wanted.topics.flatMap((rule) => {
+      if (rule.lane === null || hasLane(rule.lane)) return [rule];
+      return rule.priority === null ? [] : [{ ...rule, lane: null }];
+    }),
+    topicsFile: wanted.topicsFile,
+    lanes: running.lanes.map((lane) => {
+      const other = wanted.lanes.find(({ name }) => name === lane.name);
+      return other === undefined ? lane : { ...lane, topics: other.topics, retention: other.retention };
+    }),
+    dedup: { ...running.dedup, windowMs: wanted.dedup.windowMs },
+    control: wanted.control,
+    logging: { ...running.logging, level: wanted.logging.level },
+    auth: { ...running.auth, jwt, jwksFile, tokens, certificates, udp },
+    // Without TLS there is no listener that could use them.
+    tls: running.tls.enabled && wanted.tls.enabled
+      ? { ...running.tls, certFile, keyFile, caFile, cert, key, ca }
+      : running.tls,
+  });
+}
+
+/**
+ * The configuration in effect for people, after a reload: what was taken over as `wanted` shows it, secrets
+ * hidden, and the rest as it was shown before.
+ */
+export function printableNext(
+  next: Config,
+  running: { readonly printable: DocumentValue },
+  wanted: { readonly config: Config; readonly printable: DocumentValue },
+): DocumentValue {
+  return pick(toDocument(next), toDocument(wanted.config), running.printable, wanted.printable);
+}
+
+function pick(
+  next: DocumentValue,
+  wanted: DocumentValue | undefined,
+  shownBefore: DocumentValue | undefined,
+  shownNow: DocumentValue | undefined,
+): DocumentValue {
+  if (isTree(next)) {
+    const below = (value: DocumentValue | undefined, key: string) =>
+      value !== undefined && isTree(value) ? value[key] : undefined;
+    return Object.fromEntries(
+      Object.entries(next).map(([key, value]) => [
+        key,
+        pick(value, below(wanted, key), below(shownBefore, key), below(shownNow, key)),
+      ]),
+    );
   }
-  return { live, restart };
+  const shown = JSON.stringify(next) === JSON.stringify(wanted) ? shownNow : shownBefore;
+  return shown ?? next;
+}
+
+/** Every key whose value differs, or the content of the file that it names. */
+function changes(before: Config, after: Config): Change[] {
+  const from = flatten(comparable(before));
+  const to = flatten(comparable(after));
+  const contents = changedFiles(before, after);
+  return [...new Set([...from.keys(), ...to.keys()])]
+    .map((id) => ({ key: pathOf(id).join("."), from: from.get(id), to: to.get(id) }))
+    .filter(({ key, from, to }) => contents.has(key) || JSON.stringify(from) !== JSON.stringify(to));
+}
+
+/** Keys of files whose content differs. */
+function changedFiles(before: Config, after: Config): Set<string> {
+  const files = (config: Config) => ({
+    "tls.cert_file": config.tls.cert,
+    "tls.key_file": config.tls.key,
+    "tls.ca_file": config.tls.ca,
+    "auth.jwt.secret": config.auth.jwt?.secret,
+    "auth.jwt.jwks_file": config.auth.jwt?.jwks,
+  });
+  const old = files(before);
+  const found = Object.entries(files(after)).filter(([key, content]) =>
+    JSON.stringify(content) !== JSON.stringify(old[key as keyof typeof old])
+  );
+  return new Set(found.map(([key]) => key));
 }
 
 /** Whether a key can change while the server runs. */
@@ -70,7 +153,7 @@ function comparable(config: Config): Document {
 function flatten(document: Document): Map<string, DocumentValue> {
   const leaves = new Map<string, DocumentValue>();
   const visit = (value: DocumentValue, path: readonly string[]): void => {
-    if (typeof value !== "object" || isList(value)) leaves.set(JSON.stringify(path), value);
+    if (!isTree(value)) leaves.set(JSON.stringify(path), value);
     else for (const [key, inner] of Object.entries(value)) visit(inner, [...path, key]);
   };
   visit(document, []);
@@ -81,6 +164,6 @@ function pathOf(id: string): string[] {
   return JSON.parse(id);
 }
 
-function isList(value: DocumentValue): value is readonly DocumentValue[] {
-  return Array.isArray(value);
+function isTree(value: DocumentValue): value is Document {
+  return typeof value === "object" && !Array.isArray(value);
 }

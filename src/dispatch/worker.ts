@@ -86,15 +86,21 @@ async function run(): Promise<void> {
   // Said before: whoever starts this thread need not wait for its garbage.
   control.state = STATE_RUNNING;
   await shrinkHeap();
+  // Posted while this thread was started: it is read before anything is done.
   let messageCount = control.messageCount;
+  await nextMessages();
   while (step(messageCount)) {
     if (control.messageCount === messageCount) continue;
     messageCount = control.messageCount;
-    // Two turns of the event loop: a message that was just posted is delivered in the next.
-    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
+    await nextMessages();
   }
   port?.removeAllListeners("message");
   port?.unref();
+}
+
+/** Two turns of the event loop: a message that was just posted is delivered in the next. */
+async function nextMessages(): Promise<void> {
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 await run();

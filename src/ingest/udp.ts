@@ -38,8 +38,14 @@ export interface UdpListenerOptions {
   readonly maxFrameBytes: number;
   /** Receive buffer to ask of the kernel. */
   readonly receiveBufferBytes: number;
-  /** Who may send, and to which topics; absent: everybody, to all. */
-  readonly allow?: { readonly sources: readonly string[]; readonly publish: readonly string[] };
+  /** Absent: everybody, to all topics. */
+  readonly allow?: UdpAllowance;
+}
+
+/** Who may send datagrams, and to which topics. */
+export interface UdpAllowance {
+  readonly sources: readonly string[];
+  readonly publish: readonly string[];
 }
 
 /** Nobody hears of a datagram's verdict. */
@@ -54,8 +60,8 @@ export class UdpListener {
   readonly #inode: string;
   readonly #nowUs: () => number;
   /** Both absent where everybody may send. */
-  readonly #sources: AddressSet | undefined;
-  readonly #gate: TopicGate | undefined;
+  #sources: AddressSet | undefined;
+  #gate: TopicGate | undefined;
   /** One a priority, so that a full lane refuses its own events only. */
   readonly #connections: readonly Connection[];
 
@@ -72,9 +78,7 @@ export class UdpListener {
     const descriptor = descriptorOf(socket);
     this.receiveBufferBytes = descriptor < 0 ? 0 : setReceiveBuffer(descriptor, options.receiveBufferBytes);
     this.#inode = socketInode(this.port);
-    const { allow } = options;
-    this.#sources = allow === undefined ? undefined : new AddressSet(allow.sources);
-    this.#gate = allow === undefined ? undefined : new TopicGate(compilePatterns(allow.publish));
+    if (options.allow !== undefined) this.allow(options.allow);
     this.#connections = Array.from({ length: PRIORITIES }, () => {
       const connection = source.openConnection("udp", "none", NO_SINK);
       if (connection === undefined) {
@@ -115,6 +119,12 @@ export class UdpListener {
 
   get port(): number {
     return this.#socket.port;
+  }
+
+  /** From the next datagram on only these may send. */
+  allow({ sources, publish }: UdpAllowance): void {
+    this.#sources = new AddressSet(sources);
+    this.#gate = new TopicGate(compilePatterns(publish));
   }
 
   /** Datagrams the kernel dropped because the receive buffer was full; 0 where the kernel does not say. */

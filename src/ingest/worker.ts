@@ -37,7 +37,7 @@ import { Source } from "./source.ts";
 import { TcpListener } from "./tcp.ts";
 import type { TcpListenerOptions, TlsListenerOptions } from "./tcp.ts";
 import { UdpListener } from "./udp.ts";
-import type { UdpListenerOptions } from "./udp.ts";
+import type { UdpAllowance, UdpListenerOptions } from "./udp.ts";
 
 /** `workerData` of an ingest thread; structured-cloneable, the same for every incarnation. */
 export interface IngestWorkerOptions {
@@ -74,6 +74,7 @@ export type IngestCommand =
   /** Tokens or permissions have changed. */
   | { readonly type: "identify_again" }
   | { readonly type: "tls"; readonly tls: TlsListenerOptions }
+  | { readonly type: "udp_allow"; readonly allow: UdpAllowance }
   | ConsumerReply;
 
 /** Ingest thread → main. */
@@ -121,6 +122,8 @@ class IngestThread {
   readonly #doorkeeper: Doorkeeper | undefined;
   #tcp: TcpListener | undefined;
   #udp: UdpListener | undefined;
+  /** What has replaced that of the options, perhaps before the socket was open. */
+  #udpAllowance: UdpAllowance | undefined;
   #files: readonly FileSource[] = [];
   readonly #laggards = new Laggards();
   #subscriptionCount = 0;
@@ -188,6 +191,9 @@ class IngestThread {
         return this.#tcp?.identifyAgain();
       case "tls":
         return void this.#replaceTls(command.tls);
+      case "udp_allow":
+        this.#udpAllowance = command.allow;
+        return this.#udp?.allow(command.allow);
     }
   }
 
@@ -219,6 +225,7 @@ class IngestThread {
     }
     if (udp !== undefined) {
       this.#udp = await UdpListener.open({ ...udp, maxFrameBytes }, { source, nowUs, onDefect });
+      if (this.#udpAllowance !== undefined) this.#udp.allow(this.#udpAllowance);
     }
     const onProblem = (message: string, cause: unknown) => log("warn", `${message}: ${describe(cause)}`);
     this.#files = files.map((file) =>

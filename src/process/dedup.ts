@@ -33,7 +33,7 @@ export const UNKNOWN_ID = -1;
 
 export class Dedup {
   readonly idsMax: number;
-  readonly #windowUs: number;
+  #windowUs: number;
   /** The entries, hashes as words and the rest as doubles. */
   readonly #words: Int32Array;
   readonly #doubles: Float64Array;
@@ -60,6 +60,14 @@ export class Dedup {
     this.#slotMask = slotCount - 1;
     // Half as many entries as slots at most, so entry + 1 fits.
     this.#entryMask = slotCount - 1;
+  }
+
+  /**
+   * Changes the window: a shorter one forgets with the next `expire()`, a longer one brings nothing back that was
+   * forgotten before.
+   */
+  set windowMs(windowMs: number) {
+    this.#windowUs = windowMs * 1000;
   }
 
   /** Ids remembered. */

@@ -28,7 +28,7 @@ import { Dedup } from "./dedup.ts";
 import { Hand } from "./hand.ts";
 import { hashId, ID_HASH } from "./id-hash.ts";
 import { learnIds } from "./learn-ids.ts";
-import type { LaneShardOptions } from "./options.ts";
+import type { LaneLimits, LaneShardOptions, RetentionOptions } from "./options.ts";
 import { Scoreboard } from "./scoreboard.ts";
 import { Sift } from "./sift.ts";
 
@@ -69,6 +69,7 @@ export class Lane {
   #unsyncedSinceUs = -1;
   #retryAtUs = 0;
   #retainAtUs = 0;
+  #retention: RetentionOptions;
   /** The segment that was being written when retention was last looked at. */
   #retainedSegment = -1;
   /** What main last said is not needed any more, as far as it was acted upon. */
@@ -82,6 +83,7 @@ export class Lane {
   constructor(options: LaneShardOptions, host: LaneHost) {
     this.#options = options;
     this.#host = host;
+    this.#retention = options.retention;
     this.#inputs = options.inputs.map((memory) => new RingReader(memory));
     this.#hand = new Hand(options.hand, options.intent);
     this.#board = new Scoreboard(options);
@@ -154,6 +156,13 @@ export class Lane {
     const { durability, syncIntervalMs } = this.#options;
     if (durability !== "interval" || this.#unsyncedSinceUs < 0) return this.#retainAtUs - nowUs;
     return Math.min(this.#unsyncedSinceUs + syncIntervalMs * 1000, this.#retainAtUs) - nowUs;
+  }
+
+  /** Takes over other limits; what they no longer keep goes with the next turn. */
+  applyLimits({ retention, dedupWindowMs }: LaneLimits): void {
+    this.#retention = retention;
+    this.#retainAtUs = 0;
+    if (this.#dedup !== undefined) this.#dedup.windowMs = dedupWindowMs;
   }
 
   /** Makes everything written durable, whatever the lane promises. A failure shows in `hasFailed`. */
@@ -380,7 +389,7 @@ export class Lane {
     const looksForMissing = nowUs >= this.#retainAtUs;
     this.#retainAtUs = nowUs + RETAIN_US;
     this.#dispensableOffset = this.#board.dispensableOffset;
-    const { maxAgeMs, maxBytes } = this.#options.retention;
+    const { maxAgeMs, maxBytes } = this.#retention;
     const maxAgeUs = maxAgeMs === undefined ? undefined : maxAgeMs * 1000;
     try {
       this.#log.retain({ maxAgeUs, maxBytes, dispensableOffset: this.#dispensableOffset, nowUs });

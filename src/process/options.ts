@@ -46,6 +46,18 @@ export interface LaneShardOptions {
   readonly dedup?: DedupOptions;
 }
 
+/** What a running lane can take over: retention of its log, and how long message ids are remembered. */
+export interface LaneLimits {
+  readonly retention: RetentionOptions;
+  readonly dedupWindowMs: number;
+}
+
+/** Posted to a lane worker: new limits of the shards it hosts, in the order of `LaneWorkerOptions.shards`. */
+export interface LaneLimitsMessage {
+  readonly type: "limits";
+  readonly shards: readonly LaneLimits[];
+}
+
 export interface LaneWorkerOptions {
   /** This thread's control block and doorbell. */
   readonly control: SharedArrayBuffer;

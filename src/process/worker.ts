@@ -24,7 +24,7 @@ import { pinThread } from "../system/affinity.ts";
 import { monotonicNs, nowUs } from "../system/clock.ts";
 import { shrinkHeap } from "../system/resident.ts";
 import { Lane } from "./lane.ts";
-import type { LaneShardOptions, LaneWorkerOptions } from "./options.ts";
+import type { LaneLimitsMessage, LaneShardOptions, LaneWorkerOptions } from "./options.ts";
 
 /** Longest sleep; also the slowest heartbeat. */
 const IDLE_MS = 1000;
@@ -63,6 +63,10 @@ const waiting = {
   control,
   hasWork: () => lanes.some((lane) => lane.hasWork()),
 };
+
+port.on("message", (message: LaneLimitsMessage) => {
+  message.shards.forEach((limits, index) => lanes[index]?.applyLimits(limits));
+});
 
 /** Milliseconds until a lane has something to do by the clock. */
 function dueMs(): number {
@@ -104,14 +108,22 @@ async function run(): Promise<void> {
   // Said before: whoever starts this thread need not wait for its garbage.
   control.state = STATE_RUNNING;
   await shrinkHeap();
+  // Posted while this thread was started: it is read before anything is done.
   let messageCount = control.messageCount;
+  await nextMessages();
   while (step(messageCount)) {
     if (control.messageCount === messageCount) continue;
     messageCount = control.messageCount;
-    // Two turns of the event loop: a message that was just posted is delivered in the next.
-    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
+    await nextMessages();
   }
   for (const lane of lanes) lane.close();
+  port?.removeAllListeners("message");
+  port?.unref();
+}
+
+/** Two turns of the event loop: a message that was just posted is delivered in the next. */
+async function nextMessages(): Promise<void> {
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 await run();
