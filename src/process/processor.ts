@@ -5,48 +5,35 @@
  * so that after a crash the events behind that place are processed again, with the same outputs under the same
  * ids. It neither reads logs nor writes stores: its thread does.
  */
-import { encodeFrame, eventProblem, type OutgoingEvent } from "../event/encode.ts";
-import { type DropReason, PRIORITY_MEDIUM } from "../event/frame.ts";
-import { AlertDesk, type AlertHost, type AlertsSpec } from "./alerts/desk.ts";
-import { alertRow, windowRow } from "./effects.ts";
-import type { StoredAlert, WindowResult } from "../store/store.ts";
+import type { DropReason } from "../event/frame.ts";
+import type { AlertDesk, AlertHost } from "./alerts/desk.ts";
 import { BUILTIN_HANDLERS, type BuiltinName } from "./handlers/builtin.ts";
 import type { Delegation, Delegator } from "./handlers/delegation.ts";
 import type { BuiltinHandler, Outcome } from "./handlers/outcome.ts";
 import { handlerFor, type HandlerSpec } from "./handlers/registry.ts";
-import { Outbox } from "./outbox.ts";
-import { orderKeyOf, Retries, type RetrySpec, type SavedRetries } from "./retry.ts";
+import type { Outbox } from "./outbox.ts";
+import { Outputs, type OutputsSpec } from "./outputs.ts";
+import { orderKeyOf, Retries, type RetrySpec } from "./retry.ts";
 import { EventRecord } from "./rules/event-facts.ts";
-import { type EventFacts, plain } from "./rules/expression.ts";
-import { type Firing, Rule, type RuleEffects } from "./rules/rule.ts";
+import { Rule, type RuleEffects } from "./rules/rule.ts";
 import type { RuleSpec } from "./rules/spec.ts";
+import { loadState, saveState } from "./saved-state.ts";
 import { TopicIndex } from "./topic-index.ts";
 import { TopicPlans } from "./topic-plans.ts";
 import { WindowFeed } from "./windows/feed.ts";
-import type { PaneResult } from "./windows/operator.ts";
-import type { Span } from "./windows/pane.ts";
 import type { WindowSpec } from "./windows/spec.ts";
 
-/** Header that counts how often an event was derived from another by rules. */
-const HOPS = "esc-hops";
 /** An event derived that often is not processed further: rules feed each other in a circle. */
 export const HOPS_MAX = 8;
-/** Silence after an alert of a built-in handler for the same topic. */
-const HANDLER_COOLDOWN_MS = 10_000;
 /** Events tried again in one go. */
 const RETRIES_AT_ONCE = 256;
 
-/** Form of the saved state; one of another form is let go. */
-const VERSION = 1;
-
 /** Everything that is configured; structured-cloneable. */
-export interface ProcessorSpec {
+export interface ProcessorSpec extends OutputsSpec {
   readonly rules: readonly RuleSpec[];
   readonly windows: readonly WindowSpec[];
   readonly handlers: readonly HandlerSpec[];
-  readonly alerts: AlertsSpec;
   readonly retry: RetrySpec;
-  readonly maxFrameBytes: number;
   /** Topics whose plan is remembered; absent: as many as there is room for. */
   readonly plansMax?: number;
 }
@@ -71,16 +58,13 @@ interface Plan {
 }
 
 export class Processor {
-  readonly outbox = new Outbox();
-  readonly desk: AlertDesk;
   readonly rules: readonly Rule[];
   readonly windows: readonly WindowFeed[];
   /** Events whose handler has failed, until they are tried again. */
   readonly retries: Retries;
   /** Events stopped because rules feed each other in a circle. */
   loopCount = 0;
-  /** Outputs that are no events: a topic too long, a payload too large. */
-  badOutputCount = 0;
+  readonly #outputs: Outputs;
   readonly #spec: ProcessorSpec;
   readonly #host: ProcessorHost;
   #plans: TopicPlans<Plan>;
@@ -91,25 +75,19 @@ export class Processor {
   #handlers: ReadonlyMap<string, HandlerSpec> = new Map();
   readonly #delegator: Delegator;
   readonly #retried = new EventRecord();
-  #results: WindowResult[] = [];
-  /** How often the event in hand was derived from another. */
-  #hops = 0;
 
   constructor(spec: ProcessorSpec, host: ProcessorHost) {
     this.#spec = spec;
     this.#host = host;
     this.retries = new Retries(spec.retry, Math.random);
-    this.desk = new AlertDesk(spec.alerts, {
-      tell: host.tell,
-      report: host.report,
-      publish: (event) => this.#publish(event, idOf(`alert:${event.topic}:${event.payload}`), false),
-    });
+    const outputs = new Outputs(spec, host);
+    this.#outputs = outputs;
     this.rules = spec.rules.map((rule) => new Rule(rule));
     this.windows = spec.windows.map((window) =>
       new WindowFeed(
         window,
-        (result) => this.#tell(window, result),
-        (event, { name, lateTopic }) => this.#late(event, name, lateTopic),
+        (result) => outputs.tell(window, result),
+        (event, { name, lateTopic }) => outputs.late(event, name, lateTopic),
       )
     );
     this.#ruleIndex = new TopicIndex(this.rules, ({ spec }) => spec.topics);
@@ -120,10 +98,24 @@ export class Processor {
       isHeld: (event) => this.retries.count > 0 && this.retries.holds(orderKeyOf(event)),
     };
     this.#effects = {
-      raise: (firing, event) => this.#raise(firing, event),
-      publish: (output, cause) => this.#publish(output, idOf(cause), false),
+      raise: (firing, event) => outputs.raise(firing, event),
+      publish: (output, cause) => outputs.publish(output, cause, false),
       deadLetter: (event, reason, error) => host.deadLetter(event, reason, error, 1),
     };
+  }
+
+  /** Events on their way out. */
+  get outbox(): Outbox {
+    return this.#outputs.outbox;
+  }
+
+  get desk(): AlertDesk {
+    return this.#outputs.desk;
+  }
+
+  /** Outputs that are no events: a topic too long, a payload too large. */
+  get badOutputCount(): number {
+    return this.#outputs.badCount;
   }
 
   /** Handlers have come or gone, or want other topics: takes effect with the next event. */
@@ -154,8 +146,7 @@ export class Processor {
    */
   process(event: EventRecord, topicAt: number, topicBytes: number, shardIndex: number, nowUs: number): void {
     const plan = this.#plans.find(event.bytes, topicAt, topicBytes);
-    this.#hops = hopsOf(event);
-    if (this.#hops >= HOPS_MAX) {
+    if (this.#outputs.causedBy(event) >= HOPS_MAX) {
       this.loopCount++;
       return;
     }
@@ -188,7 +179,7 @@ export class Processor {
       event.open(parked.frame, 0, parked.offset, parked.receivedUs);
       event.setPriority(parked.priority);
       for (const [name, value] of Object.entries(parked.enriched ?? {})) event.enrich(name, value);
-      this.#hops = hopsOf(event);
+      this.#outputs.causedBy(event);
       const handler = this.#handlers.get(parked.handler);
       if (handler === undefined) {
         // It was taken out of the configuration while the event waited.
@@ -212,38 +203,14 @@ export class Processor {
         return;
     }
     if (retries.count > 0) retries.finish(orderKeyOf(event), event);
-    this.#hops = hopsOf(event);
-    switch (outcome.kind) {
-      case "drop":
-        return;
-      case "alert":
-        this.#raise({
-          rule: handler,
-          alert: { severity: outcome.severity, message: "", cooldownMs: HANDLER_COOLDOWN_MS },
-          key: event.topic,
-          message: outcome.message,
-          cause: `${handler}:${event.lane}/${event.shard}/${event.offset}`,
-        }, event);
-    }
-    const outputs = outcome.outputs ?? [];
-    for (const [index, { topic, payload, priority, key }] of outputs.entries()) {
-      this.#publish(
-        {
-          topic,
-          priority: priority ?? PRIORITY_MEDIUM,
-          payload: typeof payload === "string" ? payload : JSON.stringify(payload ?? null),
-          ...(key === undefined || key === "" ? {} : { key }),
-        },
-        idOf(`${handler}:${index}:${event.lane}/${event.shard}/${event.offset}`),
-        // Code of the user's may say something else the next time: what it said must be saved first.
-        true,
-      );
-    }
+    if (outcome.kind === "drop") return;
+    this.#outputs.causedBy(event);
+    this.#outputs.ofHandler(handler, event, outcome);
   }
 
   /** Has rules notice what did not come. All events received before `nowUs` were processed. */
   expire(nowUs: number): void {
-    this.#hops = 0;
+    this.#outputs.causedByTime();
     for (const rule of this.rules) rule.expire(nowUs, this.#effects);
   }
 
@@ -267,28 +234,17 @@ export class Processor {
 
   /** Whether there is something that only a commit brings out. */
   get wantsCommit(): boolean {
-    return this.#results.length > 0 || this.desk.raisedCount > 0 || this.outbox.hasHeld;
+    return this.#outputs.wantsCommit;
   }
 
   /** Results and alerts since the last call: they are stored with the state that `save()` gives now. */
-  takeEffects(): { readonly windows: readonly WindowResult[]; readonly alerts: readonly StoredAlert[] } {
-    const windows = this.#results;
-    this.#results = [];
-    return { windows, alerts: this.desk.takeRaised().map(alertRow) };
+  takeEffects(): ReturnType<Outputs["takeEffects"]> {
+    return this.#outputs.takeEffects();
   }
 
   /** All that is remembered; belongs to the place up to which logs were read. */
   save(): Uint8Array {
-    const state: SavedState = {
-      version: VERSION,
-      rules: this.rules.map((rule) => [rule.name, ruleShape(rule.spec), rule.save() ?? null]),
-      windows: this.windows.map(({ spec, operator }) => [spec.name, windowShape(spec), operator.save()]),
-      alerts: this.desk.save(),
-      retries: this.retries.save(),
-      outbox: this.outbox.save(),
-      handlers: this.#host.delegation?.save(),
-    };
-    return Buffer.from(JSON.stringify(state));
+    return saveState(this);
   }
 
   /**
@@ -298,27 +254,7 @@ export class Processor {
    * @returns Names of those whose state was let go.
    */
   load(saved: Uint8Array, nowUs: number): readonly string[] {
-    const state = JSON.parse(Buffer.from(saved).toString()) as SavedState;
-    if (state.version !== VERSION) return ["everything"];
-    const forgotten: string[] = [];
-    for (const [name, shape, saved] of state.rules) {
-      const rule = this.rules.find((candidate) => candidate.name === name);
-      if (rule !== undefined && ruleShape(rule.spec) === shape) rule.load(saved);
-      else if (saved !== null) forgotten.push(name);
-    }
-    for (const [name, shape, saved] of state.windows) {
-      const window = this.windows.find(({ spec }) => spec.name === name);
-      if (window !== undefined && windowShape(window.spec) === shape) window.operator.load(saved, nowUs);
-      else forgotten.push(name);
-    }
-    this.desk.load(state.alerts);
-    // A checkpoint of an earlier version has none.
-    this.retries.load(state.retries ?? []);
-    this.outbox.load(state.outbox);
-    if (state.handlers !== undefined && state.handlers !== null) {
-      forgotten.push(...this.#host.delegation?.load(state.handlers) ?? []);
-    }
-    return forgotten;
+    return loadState(this, saved, nowUs);
   }
 
   #useHandlers(handlers: readonly HandlerSpec[]): TopicPlans<Plan> {
@@ -368,118 +304,6 @@ export class Processor {
     const died: DropReason = attempts > 1 ? "max_retries_exceeded" : "processing_failed";
     this.#host.deadLetter(event, died, reason, attempts);
   }
-
-  #raise(firing: Firing, event: EventFacts): void {
-    const { rule, alert, key, message, cause } = firing;
-    const record = "lane" in event ? event as EventRecord : undefined;
-    this.desk.raise({
-      rule,
-      alert,
-      key,
-      message,
-      id: idOf(`alert:${cause}`),
-      raisedUs: record?.receivedUs ?? Math.round(event.time.getTime() * 1000),
-      source: record === undefined ? "" : `${record.lane}/${record.shard}/${record.offset}`,
-      topic: event.topic,
-      eventId: event.id,
-      context: { priority: event.priority, payload: event.payload },
-    });
-  }
-
-  #tell(window: WindowSpec, result: PaneResult): void {
-    this.#results.push(windowRow(window, result));
-    const { key, startUs, endUs, revision, isClosed, count, values, replaces } = result;
-    const payload = {
-      window: window.name,
-      key,
-      ...timesOf({ startUs, endUs }),
-      revision,
-      closed: isClosed,
-      count,
-      ...values,
-      ...(replaces.length === 0 ? {} : { replaces: replaces.map(timesOf) }),
-    };
-    this.#hops = 0;
-    this.#publish(
-      {
-        topic: window.topic,
-        priority: window.priority,
-        payload: JSON.stringify(payload, plain),
-        timeUs: endUs,
-        ...(key === "" ? {} : { key }),
-      },
-      idOf(`window:${window.name}:${key}:${startUs}:${endUs}:${revision}`),
-      true,
-    );
-  }
-
-  #late(event: EventRecord, window: string, topic: string | undefined): void {
-    if (topic === undefined) return;
-    const { key } = event;
-    this.#publish(
-      {
-        topic,
-        priority: event.priority,
-        payload: event.payloadBytes.slice(),
-        timeUs: event.timeUs,
-        headers: [["esc-window", window], ["esc-topic", event.topic]],
-        ...(key === "" ? {} : { key }),
-      },
-      idOf(`late:${window}:${event.lane}/${event.shard}/${event.offset}`),
-      // The clock has a say in what is late: after a crash it may be decided otherwise.
-      true,
-    );
-  }
-
-  #publish(event: OutgoingEvent, id: string, isHeld: boolean): void {
-    const hops: readonly [string, string] = [HOPS, String(this.#hops + 1)];
-    const own = (event.headers ?? []).filter(([name]) => name !== HOPS);
-    const whole: OutgoingEvent = { ...event, id, headers: [...own, hops] };
-    const problem = eventProblem(whole, this.#spec.maxFrameBytes);
-    if (problem !== undefined) {
-      this.badOutputCount++;
-      this.#host.report(`Cannot publish a result on "${event.topic.slice(0, 100)}": ${problem}`);
-      return;
-    }
-    const frame = encodeFrame(whole);
-    if (isHeld) this.outbox.hold(frame);
-    else this.outbox.add(frame);
-  }
-}
-
-function timesOf({ startUs, endUs }: Span): { start: string; end: string } {
-  return { start: new Date(startUs / 1000).toISOString(), end: new Date(endUs / 1000).toISOString() };
-}
-
-interface SavedState {
-  readonly version: typeof VERSION;
-  readonly rules: readonly (readonly [name: string, shape: string, saved: unknown])[];
-  readonly windows: readonly (readonly [name: string, shape: string, saved: unknown])[];
-  readonly alerts: unknown;
-  readonly retries?: SavedRetries;
-  readonly outbox: readonly string[];
-  readonly handlers?: unknown;
-}
-
-/** A message id of 32 characters from what names an output. */
-function idOf(cause: string): string {
-  return new Bun.CryptoHasher("sha256").update(cause).digest("hex").slice(0, 32);
-}
-
-function hopsOf(event: EventRecord): number {
-  // Almost no event carries headers, and then this costs a look at its head.
-  const text = event.hasHeaders ? event.headers[HOPS] : undefined;
-  const hops = text === undefined ? 0 : Number(text);
-  return Number.isInteger(hops) && hops >= 0 ? hops : 0;
-}
-
-/** What the state of a rule depends on: with another shape, the state means nothing. */
-function ruleShape({ when, filter, by, state, topics }: RuleSpec): string {
-  return JSON.stringify([topics, when, filter, by, state]);
-}
-
-function windowShape({ topics, when, by, time, shape, aggregates }: WindowSpec): string {
-  return JSON.stringify([topics, when, by, time, shape, aggregates]);
 }
 
 function isBuiltin(name: string): name is BuiltinName {
