@@ -28,6 +28,7 @@ interface Letter {
   readonly error?: string;
   readonly origin: { readonly lane?: string; readonly shard?: number; readonly offset?: number };
   readonly attempts: number;
+  readonly group?: string;
   readonly received_us: number;
   readonly died_us?: number;
 }
@@ -215,6 +216,7 @@ function textOf(letter: Letter): string {
     ["error", letter.error],
     ["died", timeText(letter.died_us ?? letter.received_us)],
     ["attempts", letter.attempts],
+    ["group", letter.group],
     ["origin", [lane, shard, offset].filter((part) => part !== undefined).join("/")],
     ["topic", letter.topic],
     ["priority", letter.priority],

@@ -86,11 +86,14 @@ export interface SinkMemory extends ThreadMemory {
   readonly fromLanes: readonly CompletionMemory[];
 }
 
-/** Memory of the processor: a source like any other, and what it counts. */
-export interface ProcessorMemory extends SourceMemory {
-  /** Its ring into the dead-letter shard, and the counters of its dead letters. */
+/** A thread's ring into the dead-letter shard, and the counters of its dead letters. */
+export interface LetterMemory {
   readonly deadLetterRing: RingMemory;
   readonly deadLetterCounters: SharedArrayBuffer;
+}
+
+/** Memory of the processor: a source like any other, and what it counts. */
+export interface ProcessorMemory extends SourceMemory, LetterMemory {
   /** One double a shard: events processed since start. */
   readonly processed: SharedArrayBuffer;
   /** Block of shard latencies for each shard. */
@@ -103,6 +106,8 @@ export interface EngineMemory {
   /** Ingest workers, main, the processor and the feeds where there are such. */
   readonly sources: readonly SourceMemory[];
   readonly main: SourceMemory;
+  /** Main's way into the dead-letter shard: events that no member of a group could deal with. */
+  readonly groupLetters: LetterMemory;
   /** Present when rules, windows or handlers are configured. */
   readonly processor?: ProcessorMemory;
   /** The feed thread's end; present when feeds are configured. */
@@ -168,6 +173,10 @@ export function createEngineMemory(config: Config, layout: DataLayout): EngineMe
     fromDispatcher: createCompletions(COMPLETION_SLOTS),
     fromLanes: laneThreads.map(() => createCompletions(COMPLETION_SLOTS)),
   });
+  const createLetters = (): LetterMemory => ({
+    deadLetterRing: createRing(ringBytes(0)),
+    deadLetterCounters: createCounters(DEAD_LETTER_COUNTERS),
+  });
   const { workers, tcp } = config.ingestion;
   const ingestSlots = Math.min(SLOTS_MAX, tcp.maxConnections + SLOTS_SPARE);
   const ingest = Array.from({ length: workers }, (_, index) => createSource(index, ingestSlots));
@@ -175,8 +184,7 @@ export function createEngineMemory(config: Config, layout: DataLayout): EngineMe
   const processor = isProcessing(config)
     ? {
       ...createSource(workers + 1, 1),
-      deadLetterRing: createRing(ringBytes(0)),
-      deadLetterCounters: createCounters(DEAD_LETTER_COUNTERS),
+      ...createLetters(),
       processed: createCounters(shards.length),
       shardLatencies: shards.map(() => createShardLatencies()),
       tally: createCounters(tallyLength(config.processing)),
@@ -188,6 +196,7 @@ export function createEngineMemory(config: Config, layout: DataLayout): EngineMe
     sources: [...sources, ...(feeds === undefined ? [] : [feeds])],
     ...(feeds === undefined ? {} : { feeds }),
     main,
+    groupLetters: createLetters(),
     ...(processor === undefined ? {} : { processor }),
     dispatcher: createThread(),
     laneThreads,

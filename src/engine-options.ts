@@ -41,11 +41,13 @@ export function laneOptions(
 
 function laneShardOptions(shard: ShardMemory, config: Config, memory: EngineMemory): LaneShardOptions {
   const { info, lane } = shard;
-  const { processor } = memory;
-  const hasProcessorLetters = lane === undefined && processor !== undefined;
+  const { processor, groupLetters } = memory;
+  const letters = lane !== undefined
+    ? []
+    : [groupLetters.deadLetterRing, ...(processor === undefined ? [] : [processor.deadLetterRing])];
   return {
     info,
-    inputs: [shard.ring, ...(hasProcessorLetters ? [processor.deadLetterRing] : [])],
+    inputs: [shard.ring, ...letters],
     hand: shard.hand,
     intent: shard.intent,
     counters: shard.laneCounters,

@@ -8,8 +8,8 @@ import { type Alert, alertDocument } from "../process/alerts/alert.ts";
 import { KEPT_MAX } from "../process/alerts/board.ts";
 import { SEVERITIES } from "../process/rules/spec.ts";
 import type { ApiContext } from "./context.ts";
-import { checkQuery, json, type Route } from "./route.ts";
-import { whole } from "./schemas.ts";
+import { type ApiRequest, checkQuery, json, type Route } from "./route.ts";
+import { problemSchema, whole } from "./schemas.ts";
 import { HEARTBEAT_MS } from "./sse.ts";
 
 /** Alerts that wait for a client that reads slowly; beyond, it is cut off. */
@@ -35,7 +35,7 @@ const alertSchema = z.strictObject({
   context: z.unknown(),
 });
 
-export function alertRoutes({ engine }: ApiContext): Route[] {
+export function alertRoutes({ engine, streams }: ApiContext): Route[] {
   return [{
     method: "GET",
     path: "/api/v1/alerts",
@@ -44,6 +44,7 @@ export function alertRoutes({ engine }: ApiContext): Route[] {
     query,
     responses: {
       200: { description: "The alerts", schema: z.strictObject({ alerts: z.array(alertSchema) }) },
+      429: { description: "Too many streams, in all or of one address", schema: problemSchema },
     },
     handle: (call) => {
       const checked = checkQuery(query, call.url);
@@ -53,7 +54,9 @@ export function alertRoutes({ engine }: ApiContext): Route[] {
       const isWanted = (alert: Alert) =>
         (rule === undefined || alert.rule === rule) && SEVERITIES.indexOf(alert.severity) >= least;
       if (call.request.headers.get("accept")?.includes("text/event-stream") === true) {
-        return alertStream(engine.alerts, isWanted);
+        const leave = streams.enter(call.server.requestIP(call.request)?.address ?? "");
+        if (leave instanceof Response) return leave;
+        return alertStream(engine.alerts, isWanted, { leave, watch: call.watch });
       }
       return json({
         alerts: engine.alerts.newest(KEPT_MAX).filter(isWanted).slice(0, limit).map(alertDocument),
@@ -65,18 +68,23 @@ export function alertRoutes({ engine }: ApiContext): Route[] {
 function alertStream(
   board: ApiContext["engine"]["alerts"],
   isWanted: (alert: Alert) => boolean,
+  visit: { readonly leave: () => void; readonly watch: ApiRequest["watch"] },
 ): Response {
   const encoder = new TextEncoder();
   let end = () => {};
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
       controller.enqueue(encoder.encode("retry: 1000\n\n"));
+      const cut = () => {
+        end();
+        controller.close();
+      };
+      const unwatch = visit.watch(cut);
       const heartbeat = setInterval(() => controller.enqueue(encoder.encode(":\n\n")), HEARTBEAT_MS);
       const stop = board.listen((alert) => {
         if (!isWanted(alert)) return;
         if ((controller.desiredSize ?? 0) <= 0) {
-          end();
-          controller.close();
+          cut();
           return;
         }
         controller.enqueue(
@@ -86,6 +94,8 @@ function alertStream(
       end = () => {
         clearInterval(heartbeat);
         stop();
+        unwatch();
+        visit.leave();
       };
     },
     cancel: () => end(),

@@ -197,6 +197,7 @@ function letterOf(view: EventView): DlqEvent {
   };
   const reason = DROP_REASONS.find((name) => name === facts.get("reason")) ?? "unknown";
   const error = facts.get("error");
+  const group = facts.get("group");
   const lane = facts.get("lane");
   const shard = number("shard");
   const offset = number("offset");
@@ -210,6 +211,7 @@ function letterOf(view: EventView): DlqEvent {
       ...(shard === undefined ? {} : { shard }),
       ...(offset === undefined ? {} : { offset }),
     },
+    ...(group === undefined ? {} : { group }),
     attempts: number("attempts") ?? 0,
     ...(diedUs === undefined ? {} : { died_us: diedUs }),
   };

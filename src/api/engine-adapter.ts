@@ -14,6 +14,7 @@ import { nodeFiles } from "../log/node-files.ts";
 import { LANE_FAILED } from "../metrics/layout.ts";
 import { STATE_DEAD, STATE_PAUSED, STATE_STARTING, ThreadControl } from "../queue/control.ts";
 import { exposeHandlers } from "../process/handlers/user/expose.ts";
+import { LetterBox } from "../process/letters.ts";
 import { exposeTally } from "../process/tally.ts";
 import { Doorbell } from "../queue/doorbell.ts";
 import type { EngineView, LaneState, PipelineView, ReloadResult, TopicSummary } from "./engine-view.ts";
@@ -94,6 +95,7 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
       sources: memory.sources,
       deadLetters: [
         memory.deadLetterCounters,
+        memory.groupLetters.deadLetterCounters,
         ...(memory.processor === undefined ? [] : [memory.processor.deadLetterCounters]),
       ],
       shards: memory.shards.map((shard) => ({
@@ -112,6 +114,11 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
     sourceLatencies: memory.main.latencies,
     doorbell: new Doorbell(memory.main.doorbell),
     control: new ThreadControl(memory.main.control),
+    letters: new LetterBox(
+      memory.groupLetters.deadLetterRing,
+      doorbellOf(memory, memory.shards.length - 1),
+      memory.groupLetters.deadLetterCounters,
+    ),
     consumers: engine.consumers,
     alerts: engine.alerts,
     store: storeAccess(config, memory, parts.warn),
@@ -152,6 +159,13 @@ function threadOf(engine: Engine, thread: number): SharedArrayBuffer {
   const memory = engine.memory.laneThreads[thread];
   if (memory === undefined) throw new RangeError(`There is no lane thread ${thread}`);
   return memory.control;
+}
+
+/** Of the thread that hosts the shard. */
+function doorbellOf(memory: EngineMemory, shard: number): SharedArrayBuffer {
+  const doorbell = memory.laneThreads[memory.shards[shard]?.thread ?? -1]?.doorbell;
+  if (doorbell === undefined) throw new RangeError(`There is no thread for shard ${shard}`);
+  return doorbell;
 }
 
 function listTopics(registry: TopicRegistry, laneName: (lane: number) => string): TopicSummary[] {

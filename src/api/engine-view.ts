@@ -8,6 +8,7 @@ import type { ConsumerStore } from "../deliver/consumer.ts";
 import type { Source } from "../ingest/source.ts";
 import type { AlertBoard } from "../process/alerts/board.ts";
 import type { ShardInfo } from "../log/shard-state.ts";
+import type { LetterBox } from "../process/letters.ts";
 import type { PipelineState } from "../metrics/expose.ts";
 import type { Exposition } from "../metrics/prometheus.ts";
 import type { Meters } from "../metrics/snapshot.ts";
@@ -61,6 +62,8 @@ export interface EngineView {
   readonly control: ThreadControl;
 
   readonly consumers: ConsumerStore;
+  /** Where main puts what no member of a group could deal with. */
+  readonly letters: LetterBox;
   readonly alerts: AlertBoard;
   /** Present when topics are stored. */
   readonly store?: StoreAccess | undefined;

@@ -1,54 +1,37 @@
 /** Events of a group as JSON, and what becomes of those that nobody could deal with. */
 import type { GroupEntry } from "../deliver/group.ts";
-import { deadTopic } from "../deliver/groups.ts";
+import type { Graveyard } from "../deliver/groups.ts";
 import { decodeFrame } from "../event/decode.ts";
+import type { LetterBox } from "../process/letters.ts";
 import { type JsonEvent, jsonOf } from "./event-json.ts";
-import type { Publisher } from "./publisher.ts";
 
 /** The event with how often it was delivered, this time included. */
 export function groupEvent(entry: GroupEntry): JsonEvent & { attempts: number } {
-  const slash = entry.shard.lastIndexOf("/");
-  const place = {
-    lane: entry.shard.slice(0, slash),
-    shard: Number(entry.shard.slice(slash + 1)),
-    offset: entry.offset,
-    receivedUs: entry.receivedUs,
-  };
+  const place = { ...placeOf(entry.shard), offset: entry.offset, receivedUs: entry.receivedUs };
   return { ...jsonOf(decodeFrame(entry.frame, 0), place), attempts: entry.attempts };
 }
 
-/**
- * Stores a dead event of a group under `dead.<group>`, with where it came from in its headers. Its message
- * id is made of its origin, so a burial that is repeated after a crash stores nothing twice.
- */
-export function burial(publisher: Publisher): (group: string, entry: GroupEntry) => Promise<boolean> {
-  return async (group, entry) => {
-    const event = decodeFrame(entry.frame, 0);
-    const [outcome] = await publisher.publish(
-      [{
-        topic: deadTopic(group),
-        payload: event.payload,
-        priority: event.priority,
-        id: idOf(`${group} ${entry.shard}@${entry.offset}`),
-        key: event.key,
-        timeUs: event.timeUs,
-        headers: [
-          ...event.headers,
-          ["esc-group", group],
-          ["esc-reason", "max_deliveries"],
-          ["esc-topic", event.topic],
-          ["esc-origin", `${entry.shard}@${entry.offset}`],
-          ["esc-attempts", String(entry.attempts)],
-          ...(event.id === undefined ? [] : [["esc-message-id", event.id]] as const),
-        ],
-      }],
-      "durable",
-      "internal",
-    );
-    return outcome?.ok === true;
+/** The dead-letter log as groups use it. @param letters Main's own way into it. */
+export function groupGraveyard(letters: LetterBox, nowUs: () => number): Graveyard {
+  return {
+    get isFull() {
+      return letters.isFull;
+    },
+    get isEmpty() {
+      return letters.isEmpty;
+    },
+    flush: () => void letters.flush(),
+    bury: (group, { frame, attempts, receivedUs, shard: place, offset }) => {
+      const error = `No member of group "${group}" could deal with it`;
+      const origin = placeOf(place);
+      const event = { bytes: frame, at: 0, ...origin, offset, receivedUs, group };
+      letters.add(event, "max_deliveries", error, attempts, nowUs());
+    },
   };
 }
 
-function idOf(origin: string): string {
-  return `dead-${new Bun.CryptoHasher("sha256").update(origin).digest("hex").slice(0, 40)}`;
+/** `lane/shard` taken apart. */
+function placeOf(place: string): { lane: string; shard: number } {
+  const slash = place.lastIndexOf("/");
+  return { lane: place.slice(0, slash), shard: Number(place.slice(slash + 1)) };
 }

@@ -267,6 +267,7 @@ export const dlqEventSchema = z.strictObject({
     shard: z.int().optional(),
     offset: offset.optional(),
   }),
+  group: z.string().optional().describe("Consumer group that gave it up"),
   attempts: count,
   died_us: count.optional(),
 });

@@ -20,7 +20,7 @@ import type { TlsListenerOptions } from "../ingest/tcp.ts";
 import { Access, type Admission, type AuditEntry } from "./access.ts";
 import type { ApiContext } from "./context.ts";
 import type { EngineView } from "./engine-view.ts";
-import { burial } from "./group-event.ts";
+import { groupGraveyard } from "./group-event.ts";
 import { isLoopback, refuseForeign } from "./guard.ts";
 import { Live } from "./live.ts";
 import { problem, problemOfError } from "./problem.ts";
@@ -172,8 +172,9 @@ export class HttpServer {
   async stop(): Promise<void> {
     for (const sweeper of this.#sweepers) clearInterval(sweeper);
     this.#context.live.close();
-    this.#sockets.close();
+    // Before their members go: what these hold has not failed.
     this.#context.groups.close();
+    this.#sockets.close();
     await this.#context.turns.stop();
     this.#listener.stop();
     await Promise.all(this.#servers.map((server) => server.stop(true)));
@@ -348,10 +349,9 @@ function openContext(
       meters,
       consumers: engine.consumers,
       nowMs: Date.now,
-      bury: burial(publisher),
+      graveyard: groupGraveyard(engine.letters, nowUs),
       wake: () => turns.wake(),
       onCountChange: (by) => turns.countSubscriptions(by),
-      warn: (message) => engine.warn(message),
     }),
   };
 }

@@ -21,7 +21,7 @@ export function explainStanding({ lag, isPaused, updatedUs, group, nowMs }: Stan
   if (group === undefined) return `No member of a group is at work; ${since}`;
   const { held, ready, dead, oldest, members, request } = group;
   if (dead > 0) {
-    return `${dead} events failed their last delivery and are being put under dead.${request.name}`;
+    return `${dead} events failed their last delivery and are on their way to the dead-letter log`;
   }
   if (oldest !== undefined && (ready === 0 || members.every((member) => member.isFull))) {
     return `Waits for "${oldest.member}", which has held ${oldest.shard}@${oldest.offset} for ` +

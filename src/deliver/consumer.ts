@@ -1,7 +1,8 @@
 /**
  * Positions of durable consumers: where each one goes on after its connection, or the server, is gone.
  *
- *     <directory>/<name>.json    {"consumer": name, "updated_us": t, "offsets": {"lane/shard": next}}
+ *     <directory>/<name>.json    {"consumer": name, "updated_us": t, "offsets": {"lane/shard": next},
+ *                                 "failures"?: {"lane/shard@offset": count}}
  *
  * The main thread owns the store. A file is replaced as a whole (written beside, fsynced, renamed,
  * folder fsynced), so a crash leaves the old position or the new one. Writes are gathered for up to
@@ -20,9 +21,13 @@ import { BadRequest, isConsumerName, type Positions, readPositions } from "./req
 export const WRITE_DELAY_MS = 100;
 export const CONSUMERS_MAX = 10_000;
 
+/** Failed deliveries of a group's events that are not done, by `lane/shard@offset`. */
+export type Failures = Readonly<Record<string, number>>;
+
 export interface ConsumerPosition {
   readonly name: string;
   readonly offsets: Positions;
+  readonly failures: Failures;
   /** Last confirmation, microseconds since the Unix epoch. */
   readonly updatedUs: number;
 }
@@ -37,6 +42,7 @@ export interface ConsumerStoreOptions {
 
 interface Entry {
   offsets: Record<string, number>;
+  failures: Failures;
   updatedUs: number;
   isDirty: boolean;
 }
@@ -72,28 +78,31 @@ export class ConsumerStore {
 
   get(name: string): ConsumerPosition | undefined {
     const entry = this.#entries.get(name);
-    return entry && { name, offsets: { ...entry.offsets }, updatedUs: entry.updatedUs };
+    return entry &&
+      { name, offsets: { ...entry.offsets }, failures: entry.failures, updatedUs: entry.updatedUs };
   }
 
   /**
    * Moves a consumer on, and makes it when it is new. A position never goes back: two connections that
    * share a name cannot undo each other. To go back, delete the consumer.
    *
+   * @param failures Of its events that are not done; those told before are forgotten.
    * @returns What is wrong: the name, or that there are CONSUMERS_MAX already. `undefined` when taken.
    */
-  confirm(name: string, offsets: Positions): BadRequest | undefined {
+  confirm(name: string, offsets: Positions, failures: Failures = {}): BadRequest | undefined {
     if (!isConsumerName(name)) return new BadRequest(`Consumer name "${name.slice(0, 100)}" is not valid`);
     let entry = this.#entries.get(name);
     if (!entry) {
       if (this.#entries.size >= CONSUMERS_MAX) {
         return new BadRequest(`There are ${CONSUMERS_MAX} consumers already`);
       }
-      entry = { offsets: Object.create(null), updatedUs: 0, isDirty: true };
+      entry = { offsets: Object.create(null), failures, updatedUs: 0, isDirty: true };
       this.#entries.set(name, entry);
     }
     for (const key of Object.keys(offsets)) {
       entry.offsets[key] = Math.max(entry.offsets[key] ?? 0, offsets[key] as number);
     }
+    entry.failures = failures;
     entry.updatedUs = this.#nowUs();
     entry.isDirty = true;
     this.#timer ??= setTimeout(() => this.flush(), WRITE_DELAY_MS);
@@ -105,6 +114,7 @@ export class ConsumerStore {
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
     entry.offsets = Object.assign(Object.create(null), offsets);
+    entry.failures = {};
     entry.updatedUs = this.#nowUs();
     entry.isDirty = true;
     this.flush();
@@ -150,7 +160,9 @@ export class ConsumerStore {
 
   #write(name: string, entry: Entry): void {
     const { updatedUs, offsets } = entry;
-    replaceFile(this.#pathOf(name), JSON.stringify({ consumer: name, updated_us: updatedUs, offsets }));
+    const failures = Object.keys(entry.failures).length === 0 ? undefined : entry.failures;
+    const document = { consumer: name, updated_us: updatedUs, offsets, failures };
+    replaceFile(this.#pathOf(name), JSON.stringify(document));
   }
 
   #load(file: string): void {
@@ -171,13 +183,24 @@ export class ConsumerStore {
 }
 
 /** @throws {RangeError} If the file's JSON is not a position. */
-function readStored(json: unknown): { offsets: Record<string, number>; updatedUs: number } {
+function readStored(json: unknown): Pick<Entry, "offsets" | "failures" | "updatedUs"> {
   const isObject = typeof json === "object" && json !== null;
   const offsets = readPositions("offsets", isObject && "offsets" in json ? json.offsets : undefined);
   if (offsets instanceof BadRequest) throw new RangeError(offsets.message);
   const updatedUs = isObject && "updated_us" in json ? json.updated_us : 0;
   return {
     offsets: Object.assign(Object.create(null), offsets),
+    failures: readFailures(isObject && "failures" in json ? json.failures : {}),
     updatedUs: typeof updatedUs === "number" ? updatedUs : 0,
   };
+}
+
+/** Failures are a courtesy: what does not look like one is left out, and its event begins anew. */
+function readFailures(json: unknown): Failures {
+  const failures: Record<string, number> = {};
+  if (typeof json !== "object" || json === null) return failures;
+  for (const [place, count] of Object.entries(json)) {
+    if (Number.isSafeInteger(count) && count > 0) failures[place] = count;
+  }
+  return failures;
 }

@@ -24,6 +24,8 @@ export interface GroupOptions {
   readonly deliveriesMax: number;
   /** Events between the log and their end; more are not taken. */
   readonly windowCount: number;
+  /** How often events have failed in an earlier life of the group, by `lane/shard@offset`. */
+  readonly failures?: Readonly<Record<string, number>>;
 }
 
 /** An event as the log has it. */
@@ -84,9 +86,12 @@ export class Group {
   readonly #owners = new Map<number, { readonly member: GroupMember; count: number }>();
   readonly #inFlight = new Map<GroupMember, number>();
   #seq = 0;
+  /** Failures of an earlier life whose events were not read again yet. */
+  readonly #earlier: Map<string, number>;
 
   constructor(options: GroupOptions) {
     this.options = options;
+    this.#earlier = new Map(Object.entries(options.failures ?? {}));
   }
 
   /** Events it takes now. */
@@ -114,14 +119,19 @@ export class Group {
 
   /** Takes an event from the log; those of a shard come in their order. */
   add(event: GroupEvent): void {
-    this.#ready.push({
+    const place = placeOf(event);
+    const attempts = this.#earlier.get(place) ?? 0;
+    this.#earlier.delete(place);
+    const entry = {
       ...event,
       seq: this.#seq++,
-      attempts: 0,
+      attempts,
       holder: undefined,
       heldSinceMs: 0,
       deadlineMs: 0,
-    });
+    };
+    if (attempts >= this.options.deliveriesMax) this.#dead.set(place, entry);
+    else this.#ready.push(entry);
   }
 
   /** Leases ready events to a member, at most `countMax` and what it has room for. @returns How many. */
@@ -221,6 +231,21 @@ export class Group {
       }
     }
     return positions;
+  }
+
+  /**
+   * Deliveries that have failed, by `lane/shard@offset`, of events that are not done: what a restart must not forget.
+   * One that is under way has not failed.
+   */
+  failures(): Record<string, number> {
+    const failures: Record<string, number> = Object.fromEntries(this.#earlier);
+    for (const entries of [this.#ready, this.#held.values(), this.#dead.values()]) {
+      for (const entry of entries) {
+        const failed = entry.attempts - (entry.holder === undefined ? 0 : 1);
+        if (failed > 0) failures[placeOf(entry)] = failed;
+      }
+    }
+    return failures;
   }
 
   standing(): GroupStanding {

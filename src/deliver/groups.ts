@@ -6,15 +6,10 @@
  */
 import { TagCursor, topicLength, topicStart } from "../event/ext.ts";
 import { TAG_KEY } from "../event/frame.ts";
-import type { ConsumerStore } from "./consumer.ts";
+import type { ConsumerStore, Failures } from "./consumer.ts";
 import { Group, type GroupEntry, type GroupMember, type GroupMode, type GroupStanding } from "./group.ts";
 import { BadRequest, Conflict, type SubscriptionRequest } from "./request.ts";
-import {
-  type EventView,
-  openSubscription,
-  type Subscription,
-  type SubscriptionOptions,
-} from "./subscription.ts";
+import { openSubscription, type Subscription, type SubscriptionOptions } from "./subscription.ts";
 
 /** Groups at work at the same time, and members of one. */
 export const GROUPS_MAX = 256;
@@ -50,12 +45,21 @@ export interface PushedMember extends GroupMember {
 export interface GroupsOptions extends Omit<SubscriptionOptions, "stored"> {
   readonly consumers: ConsumerStore;
   readonly nowMs: () => number;
-  /** Stores an event that nobody could deal with. @returns Whether it is durable; if not, it is tried again. */
-  readonly bury: (group: string, entry: GroupEntry) => Promise<boolean>;
+  readonly graveyard: Graveyard;
   /** Something may be there to deliver. */
   readonly wake: () => void;
   readonly onCountChange: (by: number) => void;
-  readonly warn: (message: string) => void;
+}
+
+/** Where events go that no member could deal with. */
+export interface Graveyard {
+  /** It takes nothing now. */
+  readonly isFull: boolean;
+  /** All that it took is in the hands of the log. */
+  readonly isEmpty: boolean;
+  /** Hands on what it took, as far as there is room. */
+  readonly flush: () => void;
+  readonly bury: (group: string, entry: GroupEntry) => void;
 }
 
 /** How a group at work stands. */
@@ -76,11 +80,17 @@ class Working {
   heldBytes = 0;
   turn = 0;
   isDirty = true;
+  /** Dead events on their way into the dead-letter log. */
   readonly burying = new Set<GroupEntry>();
 
-  constructor(readonly request: GroupRequest, readonly subscription: Subscription, nowMs: number) {
+  /** @param failures How often events have failed before, by place. */
+  constructor(
+    readonly request: GroupRequest,
+    readonly subscription: Subscription,
+    { nowMs, failures }: { readonly nowMs: number; readonly failures: Failures },
+  ) {
     const { mode, leaseMs, deliveriesMax } = request;
-    this.group = new Group({ mode, leaseMs, deliveriesMax, windowCount: WINDOW_COUNT });
+    this.group = new Group({ mode, leaseMs, deliveriesMax, windowCount: WINDOW_COUNT, failures });
     this.usedMs = nowMs;
   }
 }
@@ -107,15 +117,18 @@ export class Groups {
       return new BadRequest(`There are ${GROUPS_MAX} groups at work already`);
     }
     const { consumers } = this.#options;
-    const stored = consumers.get(request.name)?.offsets;
+    const known = consumers.get(request.name);
+    const stored = known?.offsets;
     const subscription = openSubscription(
       { id: request.name, topics: request.topics, from: request.from },
       { ...this.#options, stored },
     );
     if (subscription instanceof BadRequest) return subscription;
-    const refused = consumers.confirm(request.name, subscription.positions());
+    const refused = consumers.confirm(request.name, subscription.positions(), known?.failures);
     if (refused !== undefined) return refused;
-    this.#working.set(request.name, new Working(request, subscription, this.#options.nowMs()));
+    const nowMs = this.#options.nowMs();
+    const failures = known?.failures ?? {};
+    this.#working.set(request.name, new Working(request, subscription, { nowMs, failures }));
     this.#timer ??= setInterval(() => this.#tick(), TICK_MS);
     this.#options.onCountChange(1);
     return undefined;
@@ -140,6 +153,7 @@ export class Groups {
     const index = working.members.findIndex((other) => other === member);
     if (index >= 0) working.members.splice(index, 1);
     working.group.leave(member);
+    working.isDirty = true;
     working.usedMs = this.#options.nowMs();
     this.#options.wake();
   }
@@ -243,9 +257,11 @@ export class Groups {
 
   close(): void {
     for (const working of [...this.#working.values()]) this.#close(working);
+    this.#options.consumers.flush();
   }
 
   #close(working: Working): void {
+    this.#settleBuried(working);
     this.#store(working);
     this.#working.delete(working.request.name);
     this.#options.onCountChange(-1);
@@ -256,13 +272,10 @@ export class Groups {
 
   /** Fills the group's window from the log. */
   #read(working: Working): void {
-    const { group, subscription, request } = working;
+    const { group, subscription } = working;
     const countMax = Math.min(group.room, READ_LIMITS.countMax);
     if (countMax <= 0 || working.heldBytes >= WINDOW_BYTES) return;
-    const own = deadTopic(request.name);
     subscription.next((event) => {
-      // What the group has buried is not for itself.
-      if (topicOf(event) === own) return;
       const frame = event.bytes.slice(event.at, event.end);
       working.heldBytes += frame.length;
       group.add({
@@ -291,32 +304,44 @@ export class Groups {
     const nowMs = this.#options.nowMs();
     for (const working of [...this.#working.values()]) {
       const { group } = working;
-      if (group.expire(nowMs) > 0) this.#options.wake();
-      for (const entry of group.dead()) this.#bury(working, entry);
+      if (group.expire(nowMs) > 0) {
+        working.isDirty = true;
+        this.#options.wake();
+      }
+      this.#bury(working);
       working.heldBytes = group.bytes();
       if (working.isDirty) this.#store(working);
       if (working.members.length > 0 || group.heldCount > 0) working.usedMs = nowMs;
       if (nowMs - working.usedMs > IDLE_MS) this.#close(working);
     }
+    this.#options.graveyard.flush();
   }
 
-  #bury(working: Working, entry: GroupEntry): void {
-    if (working.burying.has(entry)) return;
-    working.burying.add(entry);
-    this.#options.bury(working.request.name, entry).then((isStored) => {
-      working.burying.delete(entry);
-      if (isStored) working.group.bury(entry);
-      working.isDirty = true;
-    }, (error: unknown) => {
-      working.burying.delete(entry);
-      this.#options.warn(`Cannot bury an event of group "${working.request.name}": ${error}`);
-    });
+  /** Sends dead events to the dead-letter log, and is done with those that lie there. */
+  #bury(working: Working): void {
+    this.#settleBuried(working);
+    const { graveyard } = this.#options;
+    for (const entry of working.group.dead()) {
+      if (graveyard.isFull) return;
+      if (working.burying.has(entry)) continue;
+      working.burying.add(entry);
+      graveyard.bury(working.request.name, entry);
+    }
+  }
+
+  #settleBuried({ request, group, burying }: Working): void {
+    if (burying.size === 0 || !this.#options.graveyard.isEmpty) return;
+    for (const entry of burying) group.bury(entry);
+    burying.clear();
+    const working = this.#working.get(request.name);
+    if (working !== undefined) working.isDirty = true;
   }
 
   #store({ request, group, subscription }: Working): void {
     const working = this.#working.get(request.name);
     if (working !== undefined) working.isDirty = false;
-    this.#options.consumers.confirm(request.name, group.positions(subscription.positions()));
+    const positions = group.positions(subscription.positions());
+    this.#options.consumers.confirm(request.name, positions, group.failures());
   }
 
   #keyOf(frame: Uint8Array): number {
@@ -330,16 +355,6 @@ export class Groups {
     const topicAt = topicStart(0);
     return Bun.hash.xxHash32(frame.subarray(topicAt, topicAt + topicLength(frame, 0)));
   }
-}
-
-/** Where a group's dead events go. */
-export function deadTopic(group: string): string {
-  return `dead.${group}`;
-}
-
-function topicOf({ bytes, at }: EventView): string {
-  const from = topicStart(at);
-  return Buffer.from(bytes.buffer, bytes.byteOffset + from, topicLength(bytes, at)).toString("utf8");
 }
 
 function disagreement(group: GroupRequest, member: GroupRequest): BadRequest | undefined {

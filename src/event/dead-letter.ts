@@ -18,8 +18,10 @@ export interface DeadLetter {
   readonly shard: number;
   /** In the log of its lane; absent when it never got there. */
   readonly offset?: number;
-  /** How often processing was tried. */
+  /** How often processing, or delivery to a group, was tried. */
   readonly attempts: number;
+  /** Consumer group whose members could not deal with it. */
+  readonly group?: string;
   /** When it died, microseconds since the Unix epoch. */
   readonly timeUs: number;
 }
@@ -43,6 +45,7 @@ export function deadLetterHeaders(letter: DeadLetter): Uint8Array {
     ["shard", letter.shard],
     ["offset", letter.offset],
     ["attempts", letter.attempts],
+    ["group", letter.group],
     ["time-us", letter.timeUs],
   ] as const;
   const parts: Uint8Array[] = [];

@@ -91,6 +91,7 @@ export const DROP_REASONS = [
   "dedup_expired",
   "emergency_drop", // taken out by the control plane in an emergency
   "shed", // a batch event, taken out by the control plane under load
+  "max_deliveries", // no member of a consumer group could deal with it
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 

@@ -1,8 +1,9 @@
 /**
- * The processor's way into the dead-letter log: what cannot be processed waits here until the ring has room.
+ * A thread's way into the dead-letter log: what cannot be processed, or delivered to a group, waits here until the
+ * ring has room.
  *
  * A position is committed only while nothing waits and the ring is empty, so a dead letter may be written twice
- * after a crash, and is never lost. Processor thread only.
+ * after a crash, and is never lost. The processor has one, and main has one for consumer groups.
  */
 import { deadLetterGrowth, deadLetterHeaders, writeDeadLetter } from "../event/dead-letter.ts";
 import { frameLength, hasId } from "../event/ext.ts";
@@ -21,13 +22,25 @@ import { count, openCounters } from "../metrics/counters.ts";
 import { DEAD_LETTERS } from "../metrics/layout.ts";
 import { Doorbell } from "../queue/doorbell.ts";
 import { type RingMemory, RingWriter } from "../queue/ring.ts";
-import type { EventRecord } from "./rules/event-facts.ts";
 
 /** Source number of runs that the engine itself makes. */
 const SOURCE_ENGINE = 255;
 const TWO_32 = 4294967296;
 /** Dead letters that may wait: beyond, the processor reads nothing more. */
 const WAITING_MAX = 1000;
+
+/** An event that is to die. The frame is copied. */
+export interface DyingEvent {
+  readonly bytes: Uint8Array;
+  /** Index of its length prefix. */
+  readonly at: number;
+  readonly lane: string;
+  readonly shard: number;
+  readonly offset: number;
+  readonly receivedUs: number;
+  /** Consumer group that gave it up. */
+  readonly group?: string;
+}
 
 interface Waiting {
   readonly frame: Uint8Array;
@@ -60,11 +73,20 @@ export class LetterBox {
   }
 
   /** Takes an event's copy. */
-  add(event: EventRecord, reason: DropReason, error: string, attempts: number, nowUs: number): void {
-    const { bytes, at, lane, shard, offset, receivedUs } = event;
+  add(event: DyingEvent, reason: DropReason, error: string, attempts: number, nowUs: number): void {
+    const { bytes, at, lane, shard, offset, receivedUs, group } = event;
     this.#waiting.push({
       frame: bytes.slice(at, at + frameLength(bytes, at)),
-      headers: deadLetterHeaders({ reason, error, lane, shard, offset, attempts, timeUs: nowUs }),
+      headers: deadLetterHeaders({
+        reason,
+        error,
+        lane,
+        shard,
+        offset,
+        attempts,
+        ...(group === undefined ? {} : { group }),
+        timeUs: nowUs,
+      }),
       receivedUs,
     });
     count(this.#counters, DEAD_LETTERS + DROP_REASONS.indexOf(reason), 1);

@@ -128,7 +128,7 @@ test(
   20_000,
 );
 
-test("an event that fails every delivery ends under dead.<group>, and the group goes on", async () => {
+test("an event that fails every delivery is a dead letter, can be requeued, and the group goes on", async () => {
   await publish("bad.job", 3, () => "one");
   const finished = Promise.withResolvers<void>();
   const attempts: string[] = [];
@@ -142,16 +142,26 @@ test("an event that fails every delivery ends under dead.<group>, and the group 
   );
   await finished.promise;
   expect(attempts.toSorted()).toEqual(["0#1", "1#1", "1#2", "2#1"]);
-  let found: { topic: string; headers: Record<string, string> }[] = [];
-  while (found.length === 0) {
-    found = (await (await api.fetch("/api/v1/events?topic=dead.failing")).json()).events;
-  }
-  expect(found).toHaveLength(1);
-  expect(found[0]?.headers).toMatchObject({
-    "esc-group": "failing",
-    "esc-topic": "bad.job",
-    "esc-attempts": "2",
-  });
+  const letters = async () => (await (await api.fetch("/api/v1/dlq?reason=max_deliveries")).json()).events;
+  while ((await letters()).length === 0) await Bun.sleep(10);
+  expect(await letters()).toMatchObject([{
+    topic: "bad.job",
+    payload: "1",
+    key: "one",
+    reason: "max_deliveries",
+    error: 'No member of group "failing" could deal with it',
+    group: "failing",
+    origin: { lane: "transactional", shard: 0, offset: worker.events[1]?.offset },
+    attempts: 2,
+  }]);
+  expect(await api.fetch("/metrics").then((answer) => answer.text())).toContain(
+    'esc_dlq_events_total{reason="max_deliveries"} 1',
+  );
+  while (!(await standingOf("failing")).standing.startsWith("Has everything")) await Bun.sleep(10);
+  const requeued = await post("/api/v1/dlq/requeue?reason=max_deliveries", {});
+  expect(requeued.body).toMatchObject({ requeued: 1, failed: 0 });
+  await worker.until(() => worker.events.at(-1)?.payload === "1" && worker.events.length >= 5);
+  expect(await letters()).toEqual([]);
   worker.close();
 });
 

@@ -174,3 +174,27 @@ for (const mode of ["queue", "ordered"] as const) {
       expect(group.heldCount).toBe(0);
     }));
 }
+
+test("failures() tells what a restart must not forget, and a delivery under way has not failed", () => {
+  const group = groupOf("queue");
+  fill(group, 3, () => 0);
+  taken(group, one);
+  group.retry(one, "a/0", 1);
+  expect(group.failures()).toEqual({ "a/0@1": 1 });
+  taken(group, two);
+  expect(group.failures()).toEqual({ "a/0@1": 1 });
+  group.done(two, "a/0", 1);
+  expect(group.failures()).toEqual({});
+});
+
+test("a group goes on counting where its earlier life ended, and what was dead then is dead", () => {
+  const failures = { "a/0@1": 2, "a/0@2": 3, "a/0@7": 1 };
+  const group = new Group({ mode: "queue", leaseMs: 100, deliveriesMax: 3, windowCount: 100, failures });
+  fill(group, 3, () => 0);
+  expect(group.dead().map(({ offset, attempts }) => [offset, attempts])).toEqual([[2, 3]]);
+  const attempts: [number, number][] = [];
+  group.take(one, 9, 0, (entry) => attempts.push([entry.offset, entry.attempts]));
+  expect(attempts).toEqual([[0, 1], [1, 3]]);
+  // That of an event which was not read again yet is kept.
+  expect(group.failures()).toEqual(failures);
+});

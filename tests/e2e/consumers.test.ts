@@ -97,30 +97,42 @@ test("reset and delete: refused while members work, done when they are gone", as
   expect((await consumers("reset", "moved", "--to", "noon")).status).toBe(2);
 }, 30_000);
 
-test("an event that fails every delivery ends under dead.<group>, with where it came from", async () => {
-  const join = { group: "fragile", topics: ["fragile.>"], from: "earliest", member: "w", max_deliveries: 3 };
-  const worker = await GroupWorker.join(server.addresses.http, join, (member, event) => {
-    if (event.payload === "1") member.nack(event);
-    else member.ack(event);
-  });
-  await publish("fragile.a", 3);
-  await worker.until(() => worker.events.filter(({ payload }) => payload === "1").length === 3);
-  expect(worker.events.filter(({ payload }) => payload === "1").map(({ attempts }) => attempts)).toEqual([
-    1,
-    2,
-    3,
-  ]);
-  await untilStanding("fragile", /Has everything/);
-  const answer = await fetch(server.url("/api/v1/events?topic=dead.fragile"));
-  const { events } = await answer.json() as { events: { headers: Record<string, string> }[] };
-  expect(events.map(({ headers }) => headers)).toMatchObject([{
-    "esc-group": "fragile",
-    "esc-reason": "max_deliveries",
-    "esc-topic": "fragile.a",
-    "esc-attempts": "3",
-  }]);
-  worker.close();
-}, 30_000);
+test(
+  "an event that fails every delivery is listed by esc dlq with its group, attempts and origin",
+  async () => {
+    const join = {
+      group: "fragile",
+      topics: ["fragile.>"],
+      from: "earliest",
+      member: "w",
+      max_deliveries: 3,
+    };
+    const worker = await GroupWorker.join(server.addresses.http, join, (member, event) => {
+      if (event.payload === "1") member.nack(event);
+      else member.ack(event);
+    });
+    await publish("fragile.a", 3);
+    await worker.until(() => worker.events.filter(({ payload }) => payload === "1").length === 3);
+    expect(worker.events.filter(({ payload }) => payload === "1").map(({ attempts }) => attempts)).toEqual([
+      1,
+      2,
+      3,
+    ]);
+    await untilStanding("fragile", /Has everything/);
+    const listed = await runEsc([
+      ...["dlq", "list", "--reason", "max_deliveries", "--topic", "fragile.>", "--json"],
+      ...["--http-port", String(server.httpPort)],
+    ]);
+    expect(listed.stderr).toBe("");
+    const { lane, shard, offset } = worker.events.find(({ payload }) => payload === "1") ?? {};
+    expect(JSON.parse(listed.stdout)).toMatchObject({
+      ...{ topic: "fragile.a", payload: "1", reason: "max_deliveries", group: "fragile", attempts: 3 },
+      origin: { lane, shard, offset },
+    });
+    worker.close();
+  },
+  30_000,
+);
 
 test("a SUBSCRIBE frame that names a group is refused with where to go", async () => {
   const wire = await Wire.connect(server.tcpPort);

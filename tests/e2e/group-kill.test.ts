@@ -58,6 +58,42 @@ test(
   120_000 + KILLS * 5_000,
 );
 
+test(
+  "how often an event has failed survives a kill, and its last failure makes it a dead letter",
+  async () => {
+    let killed = await EscServer.start();
+    try {
+      const publish = await fetch(killed.url("/api/v1/publish/poison"), { method: "POST", body: "it" });
+      expect(publish.status).toBe(200);
+      const join = { group: "sick", topics: ["poison"], from: "earliest", member: "w", max_deliveries: 3 };
+      const attempts: number[] = [];
+      for (let life = 1; life <= 2; life++) {
+        const worker = await GroupWorker.join(killed.addresses.http, join, (member, event) => {
+          attempts.push(event.attempts);
+          // In its first life the event fails twice and is held when the server dies: that is no failure.
+          if (event.attempts < 3 || life === 2) member.nack(event);
+        });
+        await worker.until(() => worker.events.at(-1)?.attempts === 3);
+        if (life === 2) break;
+        const path = killed.folder.path("data", "consumers", "sick.json");
+        const stored = () => Bun.file(path).text().catch(() => "");
+        while (!(await stored()).includes('"failures":{"batch/0@0":2}')) await Bun.sleep(10);
+        await killed.kill();
+        killed = await EscServer.start({ folder: killed.folder });
+      }
+      expect(attempts).toEqual([1, 2, 3, 3]);
+      let letters: unknown[] = [];
+      while (letters.length === 0) {
+        letters = (await (await fetch(killed.url("/api/v1/dlq?reason=max_deliveries"))).json()).events;
+      }
+      expect(letters).toMatchObject([{ topic: "poison", payload: "it", group: "sick", attempts: 3 }]);
+    } finally {
+      await killed.remove();
+    }
+  },
+  30_000,
+);
+
 /** Event n has key n mod KEYS. */
 async function publishAll(server: EscServer): Promise<void> {
   const list = Array.from({ length: EVENTS }, (_, number) => ({
