@@ -136,6 +136,12 @@ const DRILLS: readonly Drill[] = [
     quick: program("tests/e2e/siege.ts", "--seconds", "3"),
   },
   {
+    name: "market",
+    shows: "whole recordings of venues, in the process; end-to-end has them through the executable",
+    full: tests("tests/feeds", { ESC_DRILL: "1" }),
+    quick: tests("tests/feeds/checkpoint.test.ts"),
+  },
+  {
     name: "end-to-end",
     shows: "stress with verification, kills, restarts, backup, dead letters, ledger",
     full: tests("tests/e2e", { ESC_DRILL: "1" }),
