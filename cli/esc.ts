@@ -52,6 +52,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   debug: { summary: "gather what is needed to help", load: () => import("./debug.ts") },
   topics: { summary: "list the topics a server has seen", load: () => import("./topics.ts") },
   top: { summary: "watch a server in the terminal", load: () => import("./top.ts") },
+  why: { summary: "tell what became of one event", load: () => import("./why.ts") },
   feeds: { summary: "simulate trading venues", load: () => import("./feeds.ts") },
   replay: { summary: "replay recordings of venues, or the log", load: () => import("./replay.ts") },
   query: { summary: "ask the store by SQL", load: () => import("./query.ts") },

@@ -94,7 +94,7 @@ export interface LetterMemory {
 
 /** Memory of the processor: a source like any other, and what it counts. */
 export interface ProcessorMemory extends SourceMemory, LetterMemory {
-  /** One double a shard: events processed since start. */
+  /** One double a shard: events processed since start; behind them one a shard: where the processor is. */
   readonly processed: SharedArrayBuffer;
   /** Block of shard latencies for each shard. */
   readonly shardLatencies: readonly SharedArrayBuffer[];
@@ -185,7 +185,7 @@ export function createEngineMemory(config: Config, layout: DataLayout): EngineMe
     ? {
       ...createSource(workers + 1, 1),
       ...createLetters(),
-      processed: createCounters(shards.length),
+      processed: createCounters(2 * shards.length),
       shardLatencies: shards.map(() => createShardLatencies()),
       tally: createCounters(tallyLength(config.processing)),
     }

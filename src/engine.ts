@@ -102,6 +102,8 @@ export class Engine {
   udpKernelDrops = 0;
   /** What is known of the handlers of the user's. */
   handlers: readonly HandlerFacts[] = [];
+  /** What holds now of what a reload replaces. */
+  applied: Pick<Config, "topics" | "lanes" | "dedup">;
   /** Less than `log.low_free` is free on the disk of the data directory. */
   isDiskLow = false;
   #state: PipelineState = "RUNNING";
@@ -127,6 +129,7 @@ export class Engine {
 
   private constructor(config: Config, parts: EngineParts) {
     this.config = config;
+    this.applied = config;
     this.version = parts.version;
     this.#logger = parts.logger;
     this.#tcpDescriptor = parts.tcpDescriptor;
@@ -239,6 +242,7 @@ export class Engine {
     }
     this.control.apply(config);
     this.#applySecurity(config);
+    this.applied = config;
   }
 
   /**

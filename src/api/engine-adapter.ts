@@ -17,6 +17,7 @@ import { exposeHandlers } from "../process/handlers/user/expose.ts";
 import { LetterBox } from "../process/letters.ts";
 import { exposeTally } from "../process/tally.ts";
 import { Doorbell } from "../queue/doorbell.ts";
+import { courseOf } from "./why-course.ts";
 import type { EngineView, LaneState, PipelineView, ReloadResult, TopicSummary } from "./engine-view.ts";
 
 /** What the process around the engine contributes. */
@@ -130,6 +131,7 @@ export function viewEngine(engine: Engine, parts: ProcessParts): EngineView {
       },
     },
     market: engine.market,
+    course: courseOf(engine),
     pipeline,
     lateEvents: () => engine.control.lateEvents(),
     laneState,

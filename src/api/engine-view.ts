@@ -16,6 +16,7 @@ import type { ThreadControl } from "../queue/control.ts";
 import type { Doorbell } from "../queue/doorbell.ts";
 import type { MarketQuery } from "../ingest/feeds/market-query.ts";
 import type { StoreAccess } from "../store/access.ts";
+import type { EventCourse } from "./why-course.ts";
 
 /** How the engine is doing. */
 export interface PipelineView {
@@ -71,6 +72,9 @@ export interface EngineView {
   readonly processing?: { readonly windows: readonly string[]; expose(page: Exposition): void } | undefined;
   /** Present when feeds are configured. Answers JSON; `undefined`: no such thing; `busy`: not in time. */
   readonly market?: { ask(query: MarketQuery): Promise<string | undefined> } | undefined;
+
+  /** What is configured for an event of a topic, and how far those have come who read the logs. */
+  readonly course: EventCourse;
 
   pipeline(): PipelineView;
   /** Events that took longer than `control.sla` promises, of each lane with critical ones, since start. */

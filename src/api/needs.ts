@@ -25,6 +25,7 @@ const NEEDS: Readonly<Record<string, Need>> = {
   "GET /api/v1/ledger": "read",
   "GET /api/v1/topics": "read",
   "GET /api/v1/events": "read",
+  "GET /api/v1/why": "read",
   "POST /api/v1/publish": "publish",
   "POST /api/v1/publish/{topic}": "publish",
   // A WebSocket may publish, too; server-sent events need `subscribe`.

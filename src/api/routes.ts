@@ -15,6 +15,7 @@ import { json, type Route } from "./route.ts";
 import { problemSchema } from "./schemas.ts";
 import { storeRoutes } from "./store-routes.ts";
 import { subscribeRoutes, type Upgrade } from "./subscribe-routes.ts";
+import { whyRoutes } from "./why-routes.ts";
 import { z } from "zod";
 
 /** Everything the server answers, `/openapi.json` included. */
@@ -25,6 +26,7 @@ export function apiRoutes(context: ApiContext, upgrade: Upgrade): readonly Route
     ...liveRoutes(context),
     ...publishRoutes(context),
     ...eventRoutes(context),
+    ...whyRoutes(context),
     ...subscribeRoutes(context, upgrade),
     ...consumerRoutes(context),
     ...dlqRoutes(context),

@@ -36,7 +36,10 @@ const PASS_US = 50_000;
 export interface ProcessingOptions {
   /** All shards but the dead-letter one. */
   readonly shards: readonly ShardInfo[];
-  /** One double a shard: events processed since start. */
+  /**
+   * One double a shard: events processed since start; behind them one a shard: the offset up to which it has read
+   * and committed. Events that wait for another attempt may lie below.
+   */
   readonly processed: SharedArrayBuffer;
   /** One block of shard latencies for each shard. */
   readonly latencies: readonly SharedArrayBuffer[];
@@ -97,6 +100,7 @@ export class Processing {
       // A log that has lost its end (power cut, durability none) gives those offsets to other events.
       const { nextOffset } = positions[index] as LogPosition;
       const position = Math.min(nextOffset, new ShardState(info.state).nextOffset);
+      this.#publish(index, position);
       return new ShardFeed(host.files, info, position, host.onDamage);
     });
   }
@@ -196,6 +200,7 @@ export class Processing {
     if (result === "conflict") throw new Error("Another processor writes to the same store");
     for (const [index, { logId, nextOffset }] of moves.entries()) {
       this.#positions[index] = { logId, nextOffset };
+      this.#publish(index, nextOffset);
     }
     for (const [index, { lane, shard }] of this.#options.shards.entries()) {
       // What waits for another attempt, or is with its handler, is not processed yet.
@@ -213,6 +218,10 @@ export class Processing {
 
   close(): void {
     for (const feed of this.#feeds) feed.close();
+  }
+
+  #publish(index: number, offset: number): void {
+    this.#processed[this.#processed.length / 2 + index] = offset;
   }
 
   get #isDirty(): boolean {
