@@ -235,3 +235,54 @@ viewTest("views, theme, charts and dialogs are reached by keys alone", "overview
   await page.keyboard.press("p");
   await page.getByRole("button", { name: "Frozen" }).waitFor();
 });
+
+viewTest(
+  "charts are zoomed by dragging, moved with Shift, and their lines are left out by name",
+  "overview",
+  async () => {
+    const { page } = dashboard;
+    await dashboard.isLive();
+    const following = page.getByRole("button", { name: "Follow the newest" });
+    const over = page.locator(`[data-chart="rate-accepted"] .u-over`);
+    await over.scrollIntoViewIfNeeded();
+    const box = await over.boundingBox();
+    if (box === null) throw new Error("The chart is not there");
+    const drag = async (from: number, to: number) => {
+      await page.mouse.move(box.x + box.width * from, box.y + 50);
+      await page.mouse.down();
+      await page.mouse.move(box.x + box.width * to, box.y + 60, { steps: 4 });
+      await page.mouse.up();
+    };
+    /** Begin of the time that is shown, as a drawing of it says. */
+    const firstTime = async () => {
+      const { bytes } = await dashboard.download(async () => {
+        await page.getByRole("button", { name: "Export Events by lane" }).click();
+        await page.getByRole("button", { name: "SVG", exact: true }).click();
+      });
+      return /\d\d:\d\d:\d\d/.exec(bytes.toString().slice(bytes.indexOf('text-anchor="end"')))?.[0];
+    };
+    expect(await following.isDisabled()).toBe(true);
+    await drag(0.2, 0.7);
+    await page.locator(`button[aria-label="Follow the newest"]:enabled`).waitFor();
+    const zoomed = await firstTime();
+    expect(zoomed).toBeDefined();
+    await page.keyboard.down("Shift");
+    await drag(0.2, 0.9);
+    await page.keyboard.up("Shift");
+    expect(await firstTime()).not.toBe(zoomed);
+    await over.dblclick();
+    await page.locator(`button[aria-label="Follow the newest"]:disabled`).waitFor();
+
+    const batch = page.locator(`[data-chart="rate-accepted"] .legend button`, { hasText: "batch" });
+    await batch.click();
+    expect(await batch.getAttribute("aria-pressed")).toBe("false");
+    await page.getByRole("group", { name: "Lanes in the charts" }).getByRole("button", {
+      name: "transactional",
+    }).click();
+    await batch.waitFor();
+    expect(await page.locator(`[data-chart="rate-accepted"] .legend button span`).allTextContents()).toEqual([
+      "realtime",
+      "batch",
+    ]);
+  },
+);
