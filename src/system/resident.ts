@@ -33,10 +33,19 @@ export function releaseCode(smaps = "/proc/self/smaps"): number {
   const libc = bindLibc({ madvise: { args: ["usize", "usize", "i32"], returns: "i32" } });
   if (libc === undefined) return 0;
   let bytes = 0;
-  for (const { from, to, residentBytes } of codeMappings(readFileSync(smaps, "latin1"))) {
+  for (const { from, to, residentBytes } of codeMappings(textOf(smaps))) {
     if (libc.madvise(from, to - from, GIVE_BACK) === 0) bytes += residentBytes;
   }
   return bytes;
+}
+
+/** Empty where the system does not tell: not Linux, or not for us. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return "";
+  }
 }
 
 export interface CodeMapping {
