@@ -8,6 +8,7 @@ import { queryEvents } from "./read-log.ts";
 import { untilHolds } from "./told-figures.ts";
 import { asBybit, asCoinbaseAdvanced, asKrakenV2 } from "./translated.ts";
 import { feedTo, recordedLines, type RecordedVenue, simulate } from "./venue.ts";
+import { testIf } from "../support/drill.ts";
 
 const servers: EscServer[] = [];
 const simulators: Simulator[] = [];
@@ -280,7 +281,7 @@ for (const venue of VENUES) {
   const kinds = (["lose", "duplicate", "swap", "truncate", "disconnect"] as const).filter((kind) =>
     venue.told[kind] !== undefined
   );
-  test.skipIf(!IS_DRILL && !ORDINARY.includes(venue.name))(
+  testIf(IS_DRILL || ORDINARY.includes(venue.name))(
     `${venue.name}: ${kinds.join(", ")} in one run are told and repaired, nothing wrong is published`,
     async () => {
       const told = await rehearse(venue, kinds);
@@ -291,7 +292,7 @@ for (const venue of VENUES) {
   );
 
   for (const kind of kinds) {
-    test.skipIf(!IS_DRILL)(`${venue.name}: ${kind} alone (drill)`, async () => {
+    testIf(IS_DRILL)(`${venue.name}: ${kind} alone (drill)`, async () => {
       const told = await rehearse(venue, [kind]);
       const wanted = venue.told[kind] ?? "none";
       if (wanted === "none") expect(told).toEqual([]);

@@ -8,6 +8,7 @@ import { queryEvents } from "./read-log.ts";
 import { type Figures, ToldFigures, untilHolds } from "./told-figures.ts";
 import { asBybit, asCoinbaseAdvanced, asKrakenV2 } from "./translated.ts";
 import { feedTo, recordedLines, type RecordedVenue, simulate } from "./venue.ts";
+import { testIf } from "../support/drill.ts";
 
 const servers: EscServer[] = [];
 const simulators: Simulator[] = [];
@@ -121,7 +122,7 @@ const isLeftOut = (set: { files: readonly string[]; venue: string; rest?: string
   !IS_LONG && set.rest === undefined && LEFT_TO_DRILLS.includes(set.venue);
 
 for (const recorded of SMALL_SETS) {
-  test.skipIf(isLeftOut(recorded))(
+  testIf(!isLeftOut(recorded))(
     `${recorded.venue}: every number of ${recorded.set}, from the log and from the API`,
     async () => {
       const expected = (await readExpected(recorded.set)) as ExpectedSet;
@@ -297,7 +298,7 @@ const LARGE_SETS: readonly LargeSet[] = [
 ];
 
 for (const set of LARGE_SETS) {
-  test.skipIf(isLeftOut(set))(
+  testIf(!isLeftOut(set))(
     `${set.venue}: its first 3,000 messages join where expected and give the expected tops`,
     async () => {
       const first = ((await readExpected("binance-first3000")) as ExpectedSet)[set.set] ?? {};
@@ -329,7 +330,7 @@ const NO_DRILL = IS_DRILL ? "" : " (drill; needs ../shared/market-data)";
 
 for (const set of LARGE_SETS) {
   for (const row of ["1", "10"]) {
-    test.skipIf(!IS_DRILL)(
+    testIf(IS_DRILL)(
       `${set.venue}, whole, profile row ${row}: every expected number${NO_DRILL}`,
       async () => {
         const expected = await readExpected(set.set);
@@ -402,7 +403,7 @@ for (const set of LARGE_SETS) {
     );
   }
 
-  test.skipIf(!IS_DRILL)(
+  testIf(IS_DRILL)(
     `${set.venue}: depth message 1000 is lost, and told at the next one${NO_DRILL}`,
     async () => {
       const expected = await readExpected(set.set);

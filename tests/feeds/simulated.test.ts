@@ -18,6 +18,7 @@ import {
   readRest,
   type RestAnswer,
 } from "./recordings.ts";
+import { testIf } from "../support/drill.ts";
 
 /** A feed that connects to a simulator, what it told, and the books it published. */
 class Session implements FeedListener {
@@ -189,7 +190,7 @@ for (
   }, 20_000);
 }
 
-test.skipIf(!HAS_FULL_SETS || process.env["ESC_DRILL"] === undefined)(
+testIf(HAS_FULL_SETS && process.env["ESC_DRILL"] !== undefined)(
   `Binance COIN-M: 98,386 messages give the expected series over a real line${FULL_SETS_ABSENT}`,
   async () => {
     const expected = await readExpected("binance-coinm-btcusd_perp") as Books[string];
