@@ -68,7 +68,6 @@ interface Step {
   readonly first?: number;
   readonly count?: number;
   readonly ids?: string;
-  readonly keys?: number;
   readonly show?: readonly string[];
   readonly topics?: readonly string[];
   readonly from?: string | {
@@ -240,14 +239,13 @@ class Play {
   }
 
   async #publish(client: Client, step: Step): Promise<void> {
-    const { topic = "", priority = 2, first = 1, count = 1, ids, keys } = step;
+    const { topic = "", priority = 2, first = 1, count = 1, ids } = step;
     for (let number = first; number < first + count; number++) {
       await client.publish({
         topic: this.#text(topic),
         priority,
         payload: String(number),
         ...(ids === undefined ? {} : { id: `${this.#text(ids)}${number}` }),
-        ...(keys === undefined ? {} : { key: `k${number % keys}` }),
       });
     }
   }

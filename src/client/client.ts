@@ -108,8 +108,14 @@ export class Client {
     subscription.attach(connection);
     // The server opens a subscription after it has dealt with what arrived together with the request, the
     // first PING included. So its refusal lies between the first PONG and the second.
-    await connection.ping();
-    await connection.ping();
+    try {
+      await connection.ping();
+      await connection.ping();
+    } catch (error) {
+      // A new connection would ask for it again, and nobody would know.
+      this.#subscriptions.delete(subscription.id);
+      throw error;
+    }
     const refusal: Refusal | undefined = this.#subscribeRefusal;
     if (refusal === undefined) return subscription;
     this.#subscriptions.delete(subscription.id);

@@ -53,8 +53,9 @@ export class EventStream implements AsyncIterableIterator<ReceivedEvent> {
   #failure: EscError | undefined;
   #subscription: Subscription | undefined;
   #leave = () => {};
-  /** Next offset wanted by shard: a durable consumer that reconnects is sent again what was not confirmed. */
-  readonly #next = new Map<string, number>();
+  /** By `lane/shard`: the next offset wanted, and the one behind what was taken out. */
+  #next = new Map<string, number>();
+  readonly #taken = new Map<string, number>();
 
   constructor(options: StreamOptions) {
     this.#maxInFlight = options.maxInFlight ?? IN_FLIGHT_DEFAULT;
@@ -63,6 +64,7 @@ export class EventStream implements AsyncIterableIterator<ReceivedEvent> {
       from: options.from ?? "latest",
       maxInFlight: this.#maxInFlight,
       handled: () => Object.fromEntries(this.#handled),
+      resumed: () => this.#resume(),
     };
   }
 
@@ -79,14 +81,18 @@ export class EventStream implements AsyncIterableIterator<ReceivedEvent> {
     const key = `${lane}/${shard}`;
     const from = this.#next.get(key) ?? 0;
     while (events.next()) {
-      if (events.offset < from) continue;
+      if (events.offset < from) {
+        // A durable consumer that reconnects is sent again what was not confirmed, and what is sent has to be.
+        this.#unconfirmedCount++;
+        continue;
+      }
       const { offset, receivedUs } = events;
       const event = events.decode();
       this.#waiting.push({ ...event, payload: event.payload.slice(), lane, shard, offset, receivedUs });
     }
     this.#next.set(key, Math.max(from, events.nextOffset));
     const first = this.#asked === undefined ? undefined : this.#shift();
-    if (first === undefined) return;
+    if (first === undefined) return this.#planConfirm();
     this.#asked?.resolve({ value: first, done: false });
     this.#asked = undefined;
   }
@@ -102,7 +108,7 @@ export class EventStream implements AsyncIterableIterator<ReceivedEvent> {
     if (event !== undefined) return Promise.resolve({ value: event, done: false });
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#isEnded) return Promise.resolve({ value: undefined, done: true });
-    if (this.#unconfirmedCount > 0) this.#timer ??= setTimeout(() => this.#confirmHandled(), CONFIRM_MS);
+    this.#planConfirm();
     this.#asked ??= deferred();
     return this.#asked.promise;
   }
@@ -124,6 +130,18 @@ export class EventStream implements AsyncIterableIterator<ReceivedEvent> {
   confirm(): void {
     this.#noteHandled();
     this.#confirmHandled();
+  }
+
+  #planConfirm(): void {
+    if (this.#unconfirmedCount > 0) this.#timer ??= setTimeout(() => this.#confirmHandled(), CONFIRM_MS);
+  }
+
+  /** What waits here unseen comes again: were it kept, it would be more with every broken connection. */
+  #resume(): Record<string, number> {
+    this.#waiting = [];
+    this.#at = 0;
+    this.#next = new Map(this.#taken);
+    return Object.fromEntries(this.#taken);
   }
 
   #confirmHandled(): void {
@@ -161,6 +179,7 @@ export class EventStream implements AsyncIterableIterator<ReceivedEvent> {
     const event = this.#waiting[this.#at];
     if (event === undefined) return undefined;
     this.#given = event;
+    this.#taken.set(`${event.lane}/${event.shard}`, event.offset + 1);
     if (++this.#at === this.#waiting.length) {
       this.#waiting = [];
       this.#at = 0;

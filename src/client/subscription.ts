@@ -30,6 +30,8 @@ export interface SubscribeOptions {
    * returned: then nothing is confirmed but this, and only by `confirm()`.
    */
   readonly handled?: (() => Readonly<Record<string, number>>) | undefined;
+  /** Where to go on over a new connection, `lane/shard` → next offset. Absent: behind what the handler was given. */
+  readonly resumed?: (() => Readonly<Record<string, number>>) | undefined;
 }
 
 /**
@@ -79,11 +81,6 @@ export class Subscription {
     return Object.fromEntries(this.#positions);
   }
 
-  /** Offset after the last event handed over of a shard; 0 when it has sent nothing yet. */
-  position(lane: string, shard: number): number {
-    return this.#positions.get(`${lane}/${shard}`) ?? 0;
-  }
-
   /** Asks for events over this connection from now on, from where the last one left off. */
   attach(connection: Connection): void {
     this.#connection = connection;
@@ -105,7 +102,7 @@ export class Subscription {
     const first = typeof from === "object" && "offsets" in from ? from.others ?? "latest" : from;
     const others = wireForm(first === "latest" ? { timeUs: this.#askedUs } : first);
     const asked = typeof from === "object" && "offsets" in from ? from.offsets : {};
-    return { offsets: { ...asked, ...this.positions() }, others };
+    return { offsets: { ...asked, ...(this.#options.resumed?.() ?? this.positions()) }, others };
   }
 
   /** The connection is gone; another may follow. */

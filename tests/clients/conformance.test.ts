@@ -53,6 +53,11 @@ const RUNNERS: readonly Runner[] = [
   { name: "node", transport: "tcp", command: installed("node", [built]) },
   { name: "deno", transport: "tcp", command: [deno, "run", "--quiet", "-A", built] },
   { name: "bun", transport: "websocket", command: [process.execPath, built] },
+  {
+    name: "python3",
+    transport: "tcp",
+    command: installed("python3", ["-B", join(ROOT, "clients", "python", "conformance.py")]),
+  },
 ];
 
 function installed(program: string, args: readonly string[]): readonly string[] | undefined {
