@@ -14,12 +14,25 @@ beforeAll(async () => {
   [servers] = await Promise.all([
     Servers.start(),
     buildPackage(folder.path("package"), ["conformance.ts"]),
+    Bun.which("go") === null ? undefined : go("build", "-o", goProgram, "./conformance"),
   ]);
 }, TEST_MS);
 afterAll(async () => {
   await servers.remove();
   folder.remove();
 });
+
+/** Runs the go tool on the client's module. @throws {Error} With what it says when it does not like something. */
+async function go(...args: readonly string[]): Promise<void> {
+  const child = Bun.spawn(["go", ...args], {
+    cwd: join(ROOT, "clients", "go"),
+    env: { ...process.env, GOFLAGS: "-mod=mod", GOTOOLCHAIN: "local", GOPROXY: "off" },
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const said = await new Response(child.stderr).text();
+  if (await child.exited !== 0) throw new Error(`go ${args.join(" ")}: ${said}`);
+}
 
 interface Case {
   readonly name: string;
@@ -48,6 +61,7 @@ interface Runner {
 }
 
 const built = folder.path("package", "conformance.js");
+const goProgram = folder.path("go-conformance");
 const deno = join(ROOT, "node_modules", ".bin", "deno");
 const RUNNERS: readonly Runner[] = [
   { name: "node", transport: "tcp", command: installed("node", [built]) },
@@ -58,6 +72,7 @@ const RUNNERS: readonly Runner[] = [
     transport: "tcp",
     command: installed("python3", ["-B", join(ROOT, "clients", "python", "conformance.py")]),
   },
+  { name: "go", transport: "tcp", command: Bun.which("go") === null ? undefined : [goProgram] },
 ];
 
 function installed(program: string, args: readonly string[]): readonly string[] | undefined {
@@ -72,3 +87,13 @@ describe.each([...RUNNERS])("$name by $transport", ({ name, transport, command }
     expect(await play(command ?? [], world, servers)).toEqual(await expected(world));
   }, TEST_MS);
 });
+
+test.skipIf(Bun.which("go") === null)(
+  "the Go client is as gofmt writes it, and go vet finds nothing",
+  async () => {
+    await go("vet", "./...");
+    const { stdout } = Bun.spawnSync(["gofmt", "-l", join(ROOT, "clients", "go")]);
+    expect(stdout.toString()).toBe("");
+  },
+  TEST_MS,
+);

@@ -1,0 +1,3 @@
+module eventstreamcore/clients/go
+
+go 1.21
