@@ -32,6 +32,10 @@ export async function loadAside(source: ServedConfigSource): Promise<ServedConfi
   const answer = await new Promise<LoadAnswer>((resolve, reject) => {
     thread.once("message", (message) => resolve(message as LoadAnswer));
     thread.once("error", reject);
+    thread.once(
+      "exit",
+      () => reject(new Error("The thread that loads the configuration ended without an answer")),
+    );
   });
   await thread.terminate();
   // Posting thaws what is frozen.
