@@ -44,6 +44,7 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: () => import("./stress.ts"),
   },
   bench: { summary: "measure how fast this machine is", load: () => import("./bench.ts") },
+  chaos: { summary: "trouble on purpose: a bad network link", load: () => import("./chaos.ts") },
   doctor: {
     summary: "check machine and configuration, with advice",
     load: () => import("./doctor.ts"),
