@@ -285,7 +285,8 @@ export class LogReader {
     }
     const from = this.#next;
     this.#next = Math.min(foundBase, limit);
-    const end = foundBase < limit ? found : window.endOfData(position);
+    // A batch of the next segment's offsets is what a failed log could not cut off any more: no damage, and not ours.
+    const end = found >= 0 ? found : window.endOfData(position);
     this.#tell(end > position ? "corrupt" : "missing", position, end - position, from, this.#next);
     if (foundBase < limit) this.#position = found;
   }
