@@ -27,9 +27,12 @@ export function register(program: Command, context: CommandContext): void {
     .description(
       "Check a file and tell every problem with its line and column. Exit status 78 if there is one.",
     )
-    .argument("<file>", "configuration file")
+    .argument("[file]", "configuration file")
+    .option("--config <file>", "the same")
     .addHelpText("after", "\nExample:\n  $ esc config validate config/config.yaml")
-    .action(async (file: string) => {
+    .action(async (argument: string | undefined, options: { config?: string }) => {
+      const file = argument ?? options.config;
+      if (file === undefined) throw new EscError("USAGE", "No file to check is named");
       const { loadConfigFile } = await import("../src/config/load.ts");
       const { ConfigError, formatProblem } = await import("../src/config/problems.ts");
       let loaded: LoadedConfig;
@@ -51,14 +54,16 @@ export function register(program: Command, context: CommandContext): void {
     .description(
       "Print the configuration in force as YAML, with every default. Secrets are shown as ${file:PATH}.",
     )
-    .option("--config <file>", "configuration file; without it, the defaults")
+    .argument("[file]", "configuration file; without it, the defaults")
+    .option("--config <file>", "the same")
     .addHelpText("after", "\nExample:\n  $ esc config print --config config/config.yaml")
-    .action(async (options: { config?: string }) => {
+    .action(async (argument: string | undefined, options: { config?: string }) => {
       const { loadConfig, loadConfigFile } = await import("../src/config/load.ts");
       const { printableConfig, printConfig } = await import("../src/config/print.ts");
-      const loaded = options.config === undefined
+      const file = argument ?? options.config;
+      const loaded = file === undefined
         ? loadConfig("", { file: "(defaults)", environment: context.env, readText: unreadable })
-        : loadConfigFile(options.config, context.env);
+        : loadConfigFile(file, context.env);
       output.result(printableConfig(loaded), () => printConfig(loaded).trimEnd());
     });
 

@@ -22,6 +22,7 @@ import process from "node:process";
 import type { CommandContext } from "./command.ts";
 import { Output } from "./output.ts";
 import { addAccessOptions, useAccessOptions } from "./server-access.ts";
+import { VERSION } from "./version.ts";
 
 interface CommandEntry {
   readonly summary: string;
@@ -107,6 +108,7 @@ function createProgram(output: Output): Command {
   const program = new Command("esc")
     .description("EventStreamCore: events in, in order, durable, processed and delivered, by one executable.")
     .option("--json", "print results as JSON, one value a line")
+    .version(VERSION, "-V, --version", "print the version")
     .helpCommand("help [command]", "explain a command")
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({

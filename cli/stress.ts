@@ -11,7 +11,7 @@ import {
   TCP_PORT_DEFAULT,
   UDP_PORT_DEFAULT,
 } from "./server-options.ts";
-import { readStats } from "./shard-ranges.ts";
+import { readStats, type ShardRange } from "./shard-ranges.ts";
 import { checkLedger, type LedgerVerdict } from "./stress/ledger.ts";
 import { type LoadResult, runTcpLoad, runUdpLoad } from "./stress/load.ts";
 import {
@@ -115,7 +115,7 @@ async function stress(options: StressOptions, context: CommandContext): Promise<
     priority,
   };
   const address = { host, port: options.port ?? (udp === true ? UDP_PORT_DEFAULT : TCP_PORT_DEFAULT) };
-  const before = verify === true ? await readStats({ host, httpPort }) : undefined;
+  const before = verify === true ? await logEnds({ host, httpPort }, context) : undefined;
   const interrupted = context.interrupted();
   let shownCount = 0;
   const load = await (udp === true ? runUdpLoad : runTcpLoad)({
@@ -138,22 +138,39 @@ async function stress(options: StressOptions, context: CommandContext): Promise<
   let verdict: Verdict | undefined;
   let ledger: LedgerVerdict | undefined;
   let verifySeconds = 0;
-  if (before !== undefined) {
+  if (verify === true) {
     const startMs = performance.now();
     const verifier = new Verifier(plan);
     await readBack(verifier, {
       address,
       httpPort,
-      before: before.ranges,
+      before,
       expected: load.sent - load.refused,
       interrupted,
       onProgress: (found) => output.progress(`${found.toLocaleString("en")} read back`),
     });
     verdict = verifier.verdict(load.sentCounts, load.refused);
     verifySeconds = (performance.now() - startMs) / 1000;
-    ledger = await checkLedger({ host, httpPort });
+    ledger = before === undefined ? undefined : await checkLedger({ host, httpPort });
   }
   return { plan, acks: options.acks, isUdp: udp === true, load, verdict, verifySeconds, ledger };
+}
+
+/** Where every log ends now; `undefined` when nobody answers HTTP: events can be read back without it. */
+async function logEnds(
+  server: { host: string; httpPort: number },
+  { output }: CommandContext,
+): Promise<ReadonlyMap<string, ShardRange> | undefined> {
+  try {
+    return (await readStats(server)).ranges;
+  } catch (error) {
+    if (!(error instanceof EscError) || error.code !== "SERVER_UNREACHABLE") throw error;
+    output.note(
+      `${error.message}. All logs will be read back over TCP from their beginning, and the server's counters ` +
+        "not be checked; --http-port names the port",
+    );
+    return undefined;
+  }
 }
 
 /** Whether everything was sent, taken, and found again. */

@@ -64,7 +64,8 @@ takes it from its default lane, unless both name it, which is an error. A defaul
 no priority left does not exist: \`lanes: { main: { priorities: [0, 1, 2, 3, 4] } }\` makes a single lane. A lane may
 have no priority and live of \`topics\` alone. Names have 1 to 63 of the characters \`a-z 0-9 _ -\`.
 
-\`queue_bytes\` is rounded up to a power of two and must be at least four times \`ingestion.max_frame_bytes\`.
+\`queue_bytes\` is rounded up to a power of two; a queue that could not hold four frames of
+\`ingestion.max_frame_bytes\` is made that large, which \`esc config validate\` says.
 \`durability: none\` leaves writing to the operating system: a process that dies loses nothing, a machine that loses
 power does.
 

@@ -9,8 +9,8 @@ import type { Verifier } from "./verifier.ts";
 export interface ReadBackOptions {
   readonly address: Address;
   readonly httpPort: number;
-  /** Where every log stood before the run. */
-  readonly before: ReadonlyMap<string, ShardRange>;
+  /** Where every log stood before the run; without it everything is read, and the end is silence. */
+  readonly before: ReadonlyMap<string, ShardRange> | undefined;
   /** Different events to be found. */
   readonly expected: number;
   /** Aborts reading; what was found until then counts. */
@@ -29,10 +29,14 @@ const SILENCE_MS_MAX = 5_000;
  */
 export async function readBack(verifier: Verifier, options: ReadBackOptions): Promise<void> {
   const { address, httpPort, before, expected, interrupted } = options;
-  const { ranges } = await readStats({ host: address.host, httpPort });
-  const grown = [...ranges].filter(([shard, { next }]) => next > (before.get(shard)?.next ?? 0));
+  const ranges = before === undefined
+    ? new Map<string, ShardRange>()
+    : (await readStats({ host: address.host, httpPort })).ranges;
+  const grown = [...ranges].filter(([shard, { next }]) => next > (before?.get(shard)?.next ?? 0));
   const end = new LogEnd(new Map(grown.map(([shard, { next }]) => [shard, next])));
-  const offsets = Object.fromEntries([...before].map(([shard, { next }]) => [shard, next]));
+  const from = before === undefined
+    ? "earliest" as const
+    : { offsets: Object.fromEntries([...before].map(([shard, { next }]) => [shard, next])) };
 
   const client = await Client.connect({
     dial: dialServer(address),
@@ -43,7 +47,7 @@ export async function readBack(verifier: Verifier, options: ReadBackOptions): Pr
   const finished = Promise.withResolvers<void>();
   let framesSinceLook = 0;
   const look = () => {
-    if (verifier.found >= expected && end.isReached) finished.resolve();
+    if (before !== undefined && verifier.found >= expected && end.isReached) finished.resolve();
   };
   const silence = setInterval(() => {
     if (framesSinceLook === 0) finished.resolve();
@@ -51,7 +55,7 @@ export async function readBack(verifier: Verifier, options: ReadBackOptions): Pr
   }, SILENCE_MS_MAX);
   try {
     // Every topic: only then do the offsets say how far the log was read.
-    await client.subscribe({ topics: [">"], from: { offsets } }, (events) => {
+    await client.subscribe({ topics: [">"], from }, (events) => {
       framesSinceLook++;
       verifier.read(events);
       end.reached(`${events.lane}/${events.shard}`, events.nextOffset);

@@ -1,9 +1,9 @@
 /** Publishing by HTTP: one event a request, or many as NDJSON or a JSON array. */
 import { z } from "zod";
 import { ERROR_CODES } from "../errors.ts";
-import type { OutgoingEvent } from "../event/encode.ts";
+import { frameBytesOf, type OutgoingEvent } from "../event/encode.ts";
 import type { Caller } from "../auth/caller.ts";
-import { LISTENERS, PRIORITY_NAMES } from "../event/frame.ts";
+import { FRAME_PREFIX_BYTES, LISTENERS, PRIORITY_NAMES } from "../event/frame.ts";
 import { count } from "../metrics/counters.ts";
 import { LIMITS, SOURCE_LIMITED } from "../metrics/layout.ts";
 import { contentTypeOf } from "./body.ts";
@@ -99,8 +99,13 @@ function publishOne(context: ApiContext, call: ApiRequest): Response | Promise<R
   const event = eventOfHeaders(call);
   if ("problem" in event) return problemOf("BAD_EVENT", event.problem);
   const { acks } = query.value;
+  const frameBytesMax = FRAME_PREFIX_BYTES + context.engine.maxFrameBytes;
   const bytesMax = Math.min(context.maxBodyBytes, context.engine.maxFrameBytes);
   return context.bodies.read(call.request, bytesMax, async (payload) => {
+    const bytes = frameBytesOf({ ...event, payload });
+    if (bytes > frameBytesMax) {
+      return problem(413, `Event needs a frame of ${bytes} bytes: the limit is ${frameBytesMax}`);
+    }
     const submissions = withheld(call.caller, [{ ...event, payload }]);
     call.rate?.take(context.meters.nowUs(), 1, payload.length);
     const [outcome] = await context.publisher.publish(submissions, acks);

@@ -254,6 +254,8 @@ export class HttpServer {
     server: Server<SocketData>,
   ): Promise<Response> {
     const url = new URL(request.url);
+    // The router passes on as it is what it cannot decode: it would become another topic.
+    if (!isDecodable(url.pathname)) return problem(400, "Path is not UTF-8 in percent encoding");
     const admission = await this.#access.admit(route, request, url);
     const response = admission.response ??
       await this.#answer(route, { request, url, params, server }, admission);
@@ -300,6 +302,15 @@ function runtimeTls({ cert, key, ca, clientAuth }: TlsListenerOptions) {
     ? { ca, requestCert: true, rejectUnauthorized: true }
     : {};
   return { cert, key, ...asks };
+}
+
+function isDecodable(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function answerError(error: unknown, engine: EngineView): Response {

@@ -13,8 +13,11 @@ import type { TopicLine } from "./topics-file.ts";
 import { resolveTopics } from "./topics.ts";
 
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
-/** Largest frames that a queue holds at least. */
-const QUEUE_FRAMES_MIN = 4;
+/**
+ * Frames of the largest size that a queue holds. A ring skips its rest to keep a record in one piece, so half
+ * of it must hold the largest; the other half lets the writer go on while the reader has that one in hand.
+ */
+export const QUEUE_FRAMES_MIN = 4;
 
 /** Makes the configuration; what does not fit together goes to `report`, and the result is then void. */
 export function buildConfig(
@@ -23,7 +26,8 @@ export function buildConfig(
   report: Report,
 ): Config {
   const { ingestion, control, numa } = file;
-  const lanes = resolveLanes(file.lanes, { routerShards: file.router.shards }, report);
+  const queueBytesMin = QUEUE_FRAMES_MIN * ingestion.max_frame_bytes;
+  const lanes = resolveLanes(file.lanes, { routerShards: file.router.shards, queueBytesMin }, report);
   const config: Config = {
     appName: file.app_name,
     version: file.version,
@@ -33,7 +37,7 @@ export function buildConfig(
     ingestion: {
       maxFrameBytes: ingestion.max_frame_bytes,
       workers: ingestion.workers,
-      queueBytes: powerOfTwo(ingestion.queue_bytes),
+      queueBytes: powerOfTwo(Math.max(ingestion.queue_bytes, queueBytesMin)),
       tcp: {
         enable: ingestion.tcp.enable,
         host: ingestion.tcp.host,
@@ -162,8 +166,7 @@ function checkTogether(config: Config, report: Report): void {
   if (router.pressureHigh > router.pressureCritical) {
     report(["router", "pressure_high"], "router.pressure_high must not be above router.pressure_critical");
   }
-  // A ring skips its rest to keep a record in one piece, so half of it must hold the largest; the
-  // other half lets the writer go on while the reader has that one in hand.
+  // Smaller queues were raised; beyond the largest ring nothing can be raised.
   const queueBytesMin = QUEUE_FRAMES_MIN * ingestion.maxFrameBytes;
   const tooSmall =
     `must be at least ${QUEUE_FRAMES_MIN} times ingestion.max_frame_bytes (${ingestion.maxFrameBytes})`;

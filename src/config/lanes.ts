@@ -22,7 +22,7 @@ const RESERVED_LANES = ["dlq", "none", "null", "low", "medium", "high", "critica
  */
 export function resolveLanes(
   lanes: CheckedFile["lanes"],
-  { routerShards }: { routerShards: number },
+  { routerShards, queueBytesMin }: { routerShards: number; queueBytesMin: number },
   report: Report,
 ): LaneConfig[] {
   const named = Object.entries(lanes).filter((entry): entry is [string, LaneInput] => entry[1] !== undefined);
@@ -44,11 +44,12 @@ export function resolveLanes(
     if (input === undefined && priorities.length === 0) continue;
     const shards = "shards" in defaults ? routerShards : 1;
     const filled = input ?? defaultLane(name);
-    resolved.push(laneConfig(name, filled, { priorities, shards }));
+    resolved.push(laneConfig(name, filled, { priorities, shards, queueBytesMin }));
   }
   for (const [name, input] of named) {
     if (name in DEFAULT_LANES) continue;
-    resolved.push(laneConfig(name, input, { priorities: ascending(input.priorities ?? []), shards: 1 }));
+    const priorities = ascending(input.priorities ?? []);
+    resolved.push(laneConfig(name, input, { priorities, shards: 1, queueBytesMin }));
   }
   reportGaps(resolved, claims, report);
   return resolved;
@@ -93,14 +94,18 @@ function defaultLane(name: string): LaneInput {
 function laneConfig(
   name: string,
   input: LaneInput,
-  { priorities, shards }: { priorities: readonly number[]; shards: number },
+  { priorities, shards, queueBytesMin }: {
+    priorities: readonly number[];
+    shards: number;
+    queueBytesMin: number;
+  },
 ): LaneConfig {
   return {
     name,
     priorities,
     topics: input.topics,
     shards: Math.min(SHARDS_MAX, input.shards ?? shards),
-    queueBytes: powerOfTwo(input.queue_bytes),
+    queueBytes: powerOfTwo(Math.max(input.queue_bytes, queueBytesMin)),
     overflow: input.overflow,
     durability: input.durability,
     syncIntervalMs: input.sync_interval,

@@ -12,7 +12,7 @@ import { buildConfig } from "./build.ts";
 import type { Config } from "./config.ts";
 import { feedAdvice } from "./feed-advice.ts";
 import { freeze } from "./freeze.ts";
-import { unusedKeys } from "./notices.ts";
+import { raisedQueues, unusedKeys } from "./notices.ts";
 import { ConfigError, formatPath, type KeyPath, type PathProblem, type Problem } from "./problems.ts";
 import { configSchema } from "./schema.ts";
 import { parseTopicsFile, type TopicsFile } from "./topics-file.ts";
@@ -108,7 +108,9 @@ export function loadConfig(text: string, source: ConfigSource): LoadedConfig {
   }
   const notices = [
     ...inOrder(
-      [...unusedKeys(whole, checked), ...feedAdvice(config.feeds)].map((notice) => ({
+      [...unusedKeys(whole, checked), ...raisedQueues(whole, checked), ...feedAdvice(config.feeds)].map((
+        notice,
+      ) => ({
         file,
         ...tree.placeOf(notice),
         message: notice.message,

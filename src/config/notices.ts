@@ -1,8 +1,11 @@
-/** What a user should be told of a valid configuration: keys that are accepted but change nothing. */
+/** What a user should be told of a valid configuration: keys that are accepted but change nothing or less. */
+import { QUEUE_FRAMES_MIN } from "./build.ts";
 import { configJsonSchema, type JsonSchema } from "./json-schema.ts";
+import { powerOfTwo } from "./lanes.ts";
 import { formatPath, type PathProblem } from "./problems.ts";
 import { type CheckedFile, configSchema } from "./schema.ts";
 import type { TreeMap, TreeValue } from "./tree.ts";
+import { formatSize } from "./units.ts";
 
 /**
  * Keys of the file without effect, outermost only. A key that says what is so anyway is not among
@@ -35,6 +38,19 @@ export function unusedKeys(root: TreeMap, checked: CheckedFile): PathProblem[] {
       if (isMap(tree) && Object.hasOwn(tree, key)) visit(inner, tree[key], [...path, key]);
     }
   }
+}
+
+/** Queues that the file makes too small for the largest frame, and that are made larger. */
+export function raisedQueues(root: TreeMap, checked: CheckedFile): PathProblem[] {
+  const bytesMin = QUEUE_FRAMES_MIN * checked.ingestion.max_frame_bytes;
+  const places = [["ingestion"], ...Object.keys(checked.lanes).map((name) => ["lanes", name])];
+  return places.map((place) => [...place, "queue_bytes"]).flatMap((path) => {
+    const bytes = valueAt(root, path) === undefined ? undefined : valueAt(checked, path);
+    if (typeof bytes !== "number" || bytes >= bytesMin) return [];
+    const message = `${formatPath(path)} becomes ${formatSize(powerOfTwo(bytesMin))}: ` +
+      `a queue holds ${QUEUE_FRAMES_MIN} frames of ingestion.max_frame_bytes`;
+    return [{ path, at: "value", message }];
+  });
 }
 
 function isMap(value: TreeValue | undefined): value is TreeMap {

@@ -97,7 +97,7 @@ function laneSection(description: string, defaults: LaneDefaults) {
       SHARDS_MAX,
     ),
     queue_bytes: size(
-      "Queue of each shard, rounded up to a power of two",
+      "Queue of each shard, rounded up to a power of two; holds four frames at least",
       "4MiB",
       RING_BYTES_MIN,
       RING_BYTES_MAX,

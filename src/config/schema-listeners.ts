@@ -57,7 +57,7 @@ export const ingestionSection = section("Where events come in", {
   max_frame_bytes: size("Largest frame accepted on any listener", "1MiB", 1024, 2 ** 28),
   workers: count("Ingest worker threads", 1, 1, 64),
   queue_bytes: size(
-    "Queue of each ingest worker, rounded up to a power of two",
+    "Queue of each ingest worker, rounded up to a power of two; holds four frames at least",
     "4MiB",
     RING_BYTES_MIN,
     RING_BYTES_MAX,

@@ -39,8 +39,8 @@ const data = section("Where esc keeps its files", {
 });
 
 const dedup = section("Recognition of repeated message ids", {
-  window: duration("Time for which an id is remembered", "1h", { min: 1000 }),
-  max_ids: count("Ids remembered by each shard", 1_000_000, 1000, 50_000_000),
+  window: duration("Time for which an id is remembered", "1h", { min: 1 }),
+  max_ids: count("Ids remembered by each shard", 1_000_000, 16, 50_000_000),
 });
 
 const log = section("Log files of the shards", {

@@ -288,10 +288,11 @@ export class Lane {
     const hand = this.#hand;
     const sift = this.#sift;
     this.#board.recordAppend(hand.words, sift, this.#host.nowUs());
+    // Before the answers: who was told that an event is durable finds it in the counters.
+    this.#board.stored(sift);
     this.#board.publish(this.#log);
     this.#answers.stored(hand.words, sift);
     this.#answers.flush(sift.stored > 0);
-    this.#board.stored(sift);
     hand.clear();
   }
 

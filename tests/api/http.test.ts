@@ -205,6 +205,29 @@ test("publish: a body over the limit is refused with 413, with and without a len
   expect((await post("/api/v1/publish/limit", "x".repeat(100_000))).status).toBe(200);
 });
 
+test("publish: a payload that fits and whose frame does not is refused with 413", async () => {
+  const small = await startApi("", { maxFrame: "64KiB" });
+  const status = async (bytes: number) =>
+    (await fetch(`${small.url}/api/v1/publish/frame`, { method: "POST", body: "x".repeat(bytes) })).status;
+  const room = 65_536 - 3 - "frame".length;
+  try {
+    expect([await status(room), await status(room + 1), await status(65_536)]).toEqual([200, 413, 413]);
+  } finally {
+    await small.stop();
+  }
+});
+
+test("publish: a topic that is no UTF-8 in percent encoding is refused, and is not taken for another", async () => {
+  for (const topic of ["%ff%fe", "%zz", "a%", "%c0%80"]) {
+    const answer = await post(`/api/v1/publish/${topic}`, "x");
+    expect([topic, answer.status, answer.headers.get("content-type")]).toEqual([
+      topic,
+      400,
+      "application/problem+json",
+    ]);
+  }
+});
+
 test("unknown paths are 404, wrong methods 405 with Allow", async () => {
   expect((await api.fetch("/nothing")).status).toBe(404);
   expect((await api.fetch("/api/v1/publish/")).status).toBe(404);

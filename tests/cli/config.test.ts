@@ -41,6 +41,20 @@ test("esc config init writes a file that loads, and replaces one only with --for
   expect(existsSync(join(folder, "config.yaml"))).toBe(true);
 });
 
+test("esc config print and validate take the file with and without --config", () => {
+  writeFileSync(join(folder, "named.yaml"), "app_name: named\n");
+  for (const file of [["named.yaml"], ["--config", "named.yaml"]]) {
+    expect(esc("config", "print", ...file).stdout).toContain("app_name: named\n");
+    expect(esc("config", "validate", ...file).stdout).toBe("named.yaml is valid\n");
+  }
+  expect(esc("config", "validate").status).toBe(2);
+});
+
+test("esc --version prints the version alone", () => {
+  const { version } = JSON.parse(esc("version", "--json").stdout);
+  expect(esc("--version")).toEqual({ status: 0, stdout: `${version}\n`, stderr: "" });
+});
+
 test("esc config validate exits 78 and tells every problem", () => {
   writeFileSync(join(folder, "bad.yaml"), "ingestion:\n  tcp:\n    prot: 1\nhttp: {port: x}\n");
   const text = esc("config", "validate", "bad.yaml");

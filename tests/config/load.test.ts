@@ -133,7 +133,7 @@ http: {host: 0.0.0.0}
       '9:24: lanes.realtime.priorities[1] must be one of BATCH, LOW, MEDIUM, HIGH, CRITICAL or 0 to 4, not "CRITICAAL"; did you mean "CRITICAL"?',
       '10:15: lanes.realtime.overflow must be one of block, drop_old, drop_new, not "drop_odl"; did you mean "drop_old"?',
       '11:20: lanes.realtime.sync_interval must be a duration from 1ms to 1m such as 250ms, 5s, 2m, 1h, 7d, not "100": the unit is missing',
-      '12:17: dedup.window must be a duration from 1s to 36500d such as 250ms, 5s, 2m, 1h, 7d, not "5 fortnights"',
+      '12:17: dedup.window must be a duration from 1ms to 36500d such as 250ms, 5s, 2m, 1h, 7d, not "5 fortnights"',
       '13:22: log.segment_bytes must be a size from 64KiB to 2GiB such as 512, 64KiB, 1MiB, 10GiB, not "lots"',
       '14:1: unknown key "port"',
       '15:14: http.host "0.0.0.0" is open to the network without auth; listen on 127.0.0.1, or set "insecure: true" if that is meant',
@@ -263,13 +263,31 @@ describe("keys that decide together", () => {
     expect(problemsOf("http: {port: 0}\ngrpc: {port: 0}\ningestion: {tcp: {port: 0}}")).toEqual([]);
   });
 
-  test("a queue holds at least four of the largest frame", () => {
-    expect(problemsOf("lanes: {batch: {queue_bytes: 2MiB}}")).toEqual([
-      '1:30: queue_bytes of lane "batch" must be at least 4 times ingestion.max_frame_bytes (1048576)',
+  test("a queue that is too small for the largest frame is made larger, which a notice says", () => {
+    const queues = (text: string) => {
+      const { config, notices } = load(text);
+      return [
+        config.ingestion.queueBytes,
+        ...config.lanes.map(({ queueBytes }) => queueBytes),
+        ...notices.map(({ message }) => message),
+      ];
+    };
+    const mib = 1 << 20;
+    expect(queues("lanes: {batch: {queue_bytes: 64KiB}}")).toEqual([
+      4 * mib,
+      4 * mib,
+      4 * mib,
+      4 * mib,
+      "lanes.batch.queue_bytes becomes 4MiB: a queue holds 4 frames of ingestion.max_frame_bytes",
     ]);
-    expect(problemsOf("ingestion: {max_frame_bytes: 64KiB}\nlanes: {batch: {queue_bytes: 256KiB}}")).toEqual(
-      [],
-    );
+    expect(queues("ingestion: {max_frame_bytes: 64KiB}\nlanes: {batch: {queue_bytes: 256KiB}}")).toEqual([
+      4 * mib,
+      4 * mib,
+      4 * mib,
+      mib / 4,
+    ]);
+    // Nobody has set a queue here: it only follows.
+    expect(queues("ingestion: {max_frame_bytes: 10MiB}")).toEqual([64 * mib, 64 * mib, 64 * mib, 64 * mib]);
   });
 
   test("auth that nobody can pass is refused", () => {

@@ -50,6 +50,25 @@ test.each(["durable", "accepted", "none"])(
   120_000,
 );
 
+test("stress --verify needs no HTTP: it reads back over TCP, and leaves out the counters", async () => {
+  const result = await runEsc([
+    "stress",
+    `--port=${server.tcpPort}`,
+    "--http-port=1",
+    "--json",
+    "--clients=2",
+    "--events=500",
+    "--verify",
+    "--priority=low",
+  ]);
+  expect(result.status).toBe(0);
+  expect(result.stderr).toContain("--http-port names the port");
+  expect(JSON.parse(result.stdout)).toMatchObject({
+    verify: { expected: 1000, found: 1000, missing: 0, doubled: 0, out_of_order: 0, damaged: 0 },
+    ledger: null,
+  });
+}, 120_000);
+
 test("stress --acks durable --verify over all lanes finds every event again", async () => {
   const report = verified(
     await stress(`--clients=${CLIENTS}`, `--events=${EVENTS}`, "--acks=durable", "--verify", FITS),

@@ -106,6 +106,18 @@ test("turn() stores everything in the queues as one batch with one sync, and ans
   expect(lane.isDrained).toBe(true);
 });
 
+test("who is told that an event is durable finds it in the counters", () => {
+  const memory = memoryOf();
+  const seen: number[][] = [];
+  const { lane } = openLane(memory, {
+    onAnswer: () =>
+      seen.push([LANE_ACCEPTED, LANE_DURABLE, LANE_DUPLICATES].map((index) => counterOf(memory, index))),
+  });
+  send(memory, ["a", "b", "a"], { ids: true, acks: ACKS_DURABLE, firstSeq: 1 });
+  lane.turn();
+  expect(seen).toEqual([[2, 2, 1], [2, 2, 1]]);
+});
+
 test("a repeated id is acknowledged with the offset of the first and not stored, within a batch and after a restart", () => {
   const memory = memoryOf();
   const first = openLane(memory);

@@ -93,6 +93,22 @@ export interface LaneRig {
 export interface LaneRigOptions {
   readonly files?: Files;
   readonly nowUs?: () => number;
+  /** Called before each verdict leaves. */
+  readonly onAnswer?: () => void;
+}
+
+class WatchedSender extends VerdictSender {
+  readonly #before: () => void;
+
+  constructor(path: VerdictPath, own: ThreadControl, before: () => void) {
+    super(path, own);
+    this.#before = before;
+  }
+
+  override send(...verdict: Parameters<VerdictSender["send"]>): void {
+    this.#before();
+    super.send(...verdict);
+  }
 }
 
 export function openLane(memory: LaneMemory, options: LaneRigOptions = {}): LaneRig {
@@ -104,7 +120,7 @@ export function openLane(memory: LaneMemory, options: LaneRigOptions = {}): Lane
     files: options.files ?? nodeFiles,
     nowUs: options.nowUs ?? (() => 1_000_000),
     monotonicNs: () => 0,
-    senders: [new VerdictSender(memory.source, own)],
+    senders: [new WatchedSender(memory.source, own, options.onAnswer ?? (() => {}))],
     onDamage: (found) => damage.push(found),
     onFailure: (error) => failures.push(error),
     onRecovery: () => recoveries++,
