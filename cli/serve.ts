@@ -170,12 +170,14 @@ async function listen(
   engine: Engine,
   logger: Logger,
 ): Promise<HttpServer> {
-  const { host, port, maxBodyBytes } = engine.config.http;
+  const { host, port, maxBodyBytes, maxNdjsonBytes, websocketCompression } = engine.config.http;
   try {
     return await Server.start(view, {
       host,
       port,
       maxBodyBytes,
+      maxNdjsonBytes,
+      compressesWebSockets: websocketCompression,
       door: engine.authenticator,
       limits: engine.sessionLimits,
       streamLimits: {

@@ -1,5 +1,6 @@
 /** Reading request bodies within limits: bytes, content type, depth of JSON. */
 import type { Limit } from "../metrics/layout.ts";
+import { plainBody, UNKNOWN_ENCODING } from "./compress.ts";
 import { problem, problemOf } from "./problem.ts";
 
 /** Deeper JSON is refused before it is parsed: no event needs it, and each level costs stack. */
@@ -33,22 +34,25 @@ export class BodyGate {
   /**
    * Reads the body and hands it on; it counts as held until `use` has answered.
    *
-   * @param bytesMax Longest body; reading stops there.
-   * @returns The answer of `use`, 413 for a longer body, 429 when too many bodies are held.
+   * @param bytesMax Longest body, unpacked; reading stops there.
+   * @returns The answer of `use`, 413 for a longer body, 415 for an unknown Content-Encoding, 400 for one that is not
+   *   true, 429 when too many bodies are held.
    */
   async read(
     request: Request,
     bytesMax: number,
     use: (bytes: Uint8Array) => Response | Promise<Response>,
   ): Promise<Response> {
-    if (Number(request.headers.get("content-length") ?? 0) > bytesMax) return this.#tooLong(bytesMax);
+    if (Number(request.headers.get("content-length") ?? 0) > bytesMax) return this.tooLong(bytesMax);
+    const body = plainBody(request);
+    if (body === undefined) return problem(415, UNKNOWN_ENCODING);
     let length = 0;
     try {
       const chunks: Uint8Array[] = [];
-      for await (const chunk of request.body ?? []) {
+      for await (const chunk of body) {
         length += chunk.length;
         this.#heldBytes += chunk.length;
-        if (length > bytesMax) return this.#tooLong(bytesMax);
+        if (length > bytesMax) return this.tooLong(bytesMax);
         if (this.#heldBytes > this.#heldBytesMax) {
           this.#onLimit("bodies_held");
           return problemOf("QUEUE_FULL", "Too many requests are waiting: send it again later");
@@ -61,16 +65,32 @@ export class BodyGate {
     }
   }
 
+  /** Counts bytes that somebody else reads among those in hand. @returns `false`, and counts nothing, when full. */
+  hold(bytes: number): boolean {
+    if (this.#heldBytes + bytes > this.#heldBytesMax) {
+      this.#onLimit("bodies_held");
+      return false;
+    }
+    this.#heldBytes += bytes;
+    return true;
+  }
+
+  /** Gives back what `hold()` has counted. */
+  release(bytes: number): void {
+    this.#heldBytes -= bytes;
+  }
+
+  /** The answer to a body that is longer than it may be. */
+  tooLong(bytesMax: number): Response {
+    this.#onLimit("body_bytes");
+    return problem(413, `Body is longer than ${bytesMax} bytes`);
+  }
+
   /** Parses a body that is one JSON text. @returns What is wrong with it, as text. */
   parse(bytes: Uint8Array): ParsedJson {
     const parsed = parseJson(bytes);
     if (parsed.isTooDeep) this.#onLimit("json_depth");
     return parsed;
-  }
-
-  #tooLong(bytesMax: number): Response {
-    this.#onLimit("body_bytes");
-    return problem(413, `Body is longer than ${bytesMax} bytes`);
   }
 }
 

@@ -24,4 +24,6 @@ export interface ApiContext {
   readonly live: Live;
   /** Largest request body. */
   readonly maxBodyBytes: number;
+  /** Largest NDJSON body; `null`: no limit, because it is published while it is read. */
+  readonly maxNdjsonBytes: number | null;
 }

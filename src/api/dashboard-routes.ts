@@ -1,5 +1,6 @@
 /** The dashboard at `/`: a page without data, that gets them from the API like everybody else. */
 import { gunzipSync } from "node:zlib";
+import { accepts } from "./compress.ts";
 import type { DashboardFile } from "./dashboard-files.ts";
 import { problem, problemOf } from "./problem.ts";
 import type { ApiRequest, Route } from "./route.ts";
@@ -22,8 +23,6 @@ const CONTENT_SECURITY_POLICY = [
   "require-trusted-types-for 'script'",
   "trusted-types 'none'",
 ].join("; ");
-
-type Encoding = "br" | "gzip";
 
 /** A file as it was first read: it lies in the executable, so it can't change while this process runs. */
 interface Loaded {
@@ -82,7 +81,7 @@ async function answer(
   request: Request,
   load: (path: string) => Promise<Loaded>,
 ): Promise<Response> {
-  const encoding = encodingFor(request.headers.get("accept-encoding") ?? "");
+  const encoding = (["br", "gzip"] as const).find((name) => accepts(request, name));
   const { bytes, etag } = await load(file[encoding ?? "gzip"]);
   const headers: Record<string, string> = {
     "content-type": file.contentType,
@@ -95,16 +94,6 @@ async function answer(
   };
   if (request.headers.get("if-none-match") === etag) return new Response(null, { status: 304, headers });
   return new Response(encoding === undefined ? gunzipSync(bytes) : bytes, { headers });
-}
-
-/** The smallest that the client takes; `undefined`: it wants it as it is. */
-function encodingFor(accepted: string): Encoding | undefined {
-  const names = accepted.split(",").flatMap((part) => {
-    const [name = "", ...parameters] = part.split(";").map((text) => text.trim().toLowerCase());
-    return parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter)) ? [] : [name];
-  });
-  if (names.includes("br")) return "br";
-  return names.includes("gzip") ? "gzip" : undefined;
 }
 
 async function read(path: string): Promise<Loaded> {

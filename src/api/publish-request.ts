@@ -38,6 +38,11 @@ export interface PublisherOptions {
   readonly wake: () => void;
 }
 
+export interface PublishRequestOptions extends PublisherOptions {
+  /** It goes on with what others have begun: its first run waits for room like the later ones. */
+  readonly isPatient: boolean;
+}
+
 /** An event as the request describes it, a frame that was checked before, or why it is no event. */
 export type Submission =
   | OutgoingEvent
@@ -49,14 +54,14 @@ export type Submission =
 /** One request's way through the engine. Used once. */
 export class PublishRequest implements ConnectionSink {
   readonly #submissions: readonly Submission[];
-  readonly #options: PublisherOptions;
+  readonly #options: PublishRequestOptions;
   readonly #outcomes: (PublishOutcome | undefined)[];
   /** Place in the request of event number n + 1 of the connection. */
   readonly #places: number[] = [];
   #done = 0;
   #settle: (() => void) | undefined;
 
-  constructor(submissions: readonly Submission[], options: PublisherOptions) {
+  constructor(submissions: readonly Submission[], options: PublishRequestOptions) {
     this.#submissions = submissions;
     this.#options = options;
     this.#outcomes = new Array<PublishOutcome | undefined>(submissions.length).fill(undefined);
@@ -163,9 +168,9 @@ export class PublishRequest implements ConnectionSink {
     places: readonly number[],
     hasIds: boolean,
   ): Promise<boolean> {
-    const { source, nowUs } = this.#options;
+    const { source, nowUs, isPatient } = this.#options;
     const bytes = Buffer.concat(frames);
-    const isFirst = this.#places.length === 0;
+    const isFirst = !isPatient && this.#places.length === 0;
     const deadlineMs = Date.now() + ACK_TIMEOUT_MS;
     for (;;) {
       const isHeld = !isFirst && source.isBlocked(connection);

@@ -1,19 +1,20 @@
 /** Publishing by HTTP: one event a request, or many as NDJSON or a JSON array. */
 import { z } from "zod";
-import { ERROR_CODES } from "../errors.ts";
 import { frameBytesOf, type OutgoingEvent } from "../event/encode.ts";
-import type { Caller } from "../auth/caller.ts";
 import { FRAME_PREFIX_BYTES, LISTENERS, PRIORITY_NAMES } from "../event/frame.ts";
 import { count } from "../metrics/counters.ts";
 import { LIMITS, SOURCE_LIMITED } from "../metrics/layout.ts";
 import { contentTypeOf } from "./body.ts";
+import { plainBody, UNKNOWN_ENCODING } from "./compress.ts";
 import type { ApiContext } from "./context.ts";
+import { resultOf, submissionOf, withheld } from "./submission.ts";
+import { publishLines } from "./publish-lines.ts";
+import { PublishTally } from "./publish-tally.ts";
 import { problem, problemOf } from "./problem.ts";
-import type { PublishOutcome, Submission } from "./publish-request.ts";
+import type { Submission } from "./publish-request.ts";
 import { type ApiRequest, check, checkQuery, json, type Route } from "./route.ts";
 import {
   acksQuery,
-  incomingEvent,
   problemSchema,
   publishAnswer,
   publishHeaders,
@@ -37,12 +38,11 @@ const BODY_KINDS: Readonly<Record<string, "array" | "lines" | "either">> = {
 };
 /** Events in one request. */
 const BATCH_COUNT_MAX = 100_000;
-/** Bytes of one event's frame that are not its payload, at most. */
-const FRAME_OVERHEAD_BYTES = 70_000;
 
 const refusals = {
   400: { description: "Not an event", schema: problemSchema },
   413: { description: "Body too long", schema: problemSchema },
+  415: { description: "Neither NDJSON nor JSON, or an unknown Content-Encoding", schema: problemSchema },
   429: { description: "Backpressure: send it again after Retry-After", schema: problemSchema },
   503: { description: "The log cannot be written, or the server is shutting down", schema: problemSchema },
   504: { description: "Not acknowledged in time: it may still be stored", schema: problemSchema },
@@ -71,7 +71,8 @@ export function publishRoutes(context: ApiContext): Route[] {
       summary: "Publish many events",
       description:
         "As NDJSON, one event a line, or as a JSON array. Events are taken in their order; each has " +
-        "its own result.",
+        "its own result, of which an answer holds 100,000. NDJSON is published while it is read, so it may be " +
+        "of any length.",
       tag: "publish",
       query: acksQuery,
       body: {
@@ -83,7 +84,6 @@ export function publishRoutes(context: ApiContext): Route[] {
           description: "At least one event is acknowledged as asked; see the results",
           schema: publishAnswer,
         },
-        415: { description: "Neither NDJSON nor JSON", schema: problemSchema },
         ...refusals,
       },
       handle: (call) => publishMany(context, call),
@@ -147,34 +147,27 @@ function publishMany(context: ApiContext, call: ApiRequest): Response | Promise<
     return problem(415, `Content-Type "${contentType}" is neither application/json nor ${NDJSON}`);
   }
   const { acks } = query.value;
+  if (kind === "lines") {
+    const body = plainBody(call.request);
+    if (body === undefined) return problem(415, UNKNOWN_ENCODING);
+    return publishLines(context, call, { acks, body });
+  }
   return context.bodies.read(call.request, context.maxBodyBytes, async (bytes) => {
-    const isArray = kind === "array" || (kind === "either" && startsWithBracket(bytes));
-    const submissions = isArray ? submissionsOfArray(context, bytes) : submissionsOfLines(context, bytes);
+    if (kind === "either" && !startsWithBracket(bytes)) {
+      return await publishLines(context, call, { acks, body: [bytes] });
+    }
+    const submissions = submissionsOfArray(context, bytes);
     if (submissions instanceof Response) return submissions;
     call.rate?.take(context.meters.nowUs(), submissions.length, bytes.length);
-    return answer(await context.publisher.publish(withheld(call.caller, submissions), acks), acks);
+    const tally = new PublishTally(acks);
+    tally.add(await context.publisher.publish(withheld(call.caller, submissions), acks));
+    return tally.answer();
   });
 }
 
 function startsWithBracket(bytes: Uint8Array): boolean {
   const first = bytes.findIndex((byte) => byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09);
   return bytes[first] === 0x5b;
-}
-
-function answer(outcomes: readonly PublishOutcome[], acks: string): Response {
-  const published = outcomes.filter((outcome) => outcome.ok).length;
-  const failed = outcomes.length - published;
-  const first = outcomes.find((outcome) => !outcome.ok);
-  // Nothing got through, for a reason that is not the events' own: the client must come again.
-  if (
-    published === 0 && first?.ok === false &&
-    outcomes.every((outcome) => !outcome.ok && outcome.code === first.code)
-  ) {
-    if (ERROR_CODES[first.code].http !== 400 || outcomes.length === 1) {
-      return problemOf(first.code, first.message);
-    }
-  }
-  return json({ acks, published, failed, results: outcomes.map(resultOf) });
 }
 
 /** Who sends more than its rate is sent away before its body is read. */
@@ -191,88 +184,10 @@ function refuseFast(context: ApiContext, { rate }: ApiRequest): Response | undef
   });
 }
 
-/** The same list, without what the caller may not publish: each place keeps its own result. */
-export function withheld(caller: Caller, submissions: readonly Submission[]): readonly Submission[] {
-  if (caller.matcher("publish").matchesAll) return submissions;
-  return submissions.map((submission) =>
-    "topic" in submission && !caller.may("publish", submission.topic)
-      ? { forbidden: submission.topic }
-      : submission
-  );
-}
-
-/** An outcome as clients see it. */
-export function resultOf(outcome: PublishOutcome): z.infer<typeof publishResult> {
-  if (!outcome.ok) return { error: { code: outcome.code, message: outcome.message } };
-  const { ok: _, ...place } = outcome;
-  return place;
-}
-
 function submissionsOfArray({ bodies }: ApiContext, bytes: Uint8Array): readonly Submission[] | Response {
   const parsed = bodies.parse(bytes);
   if ("problem" in parsed) return problemOf("USAGE", parsed.problem);
   const list = check(z.array(z.unknown()).max(BATCH_COUNT_MAX), parsed.value, "Body is not a list of events");
   if (list.response) return list.response;
   return list.value.length === 0 ? problemOf("USAGE", "The list is empty") : list.value.map(submissionOf);
-}
-
-/** A line that is no event is refused by itself; those around it are published. */
-function submissionsOfLines(
-  { bodies, engine }: ApiContext,
-  bytes: Uint8Array,
-): readonly Submission[] | Response {
-  const submissions: Submission[] = [];
-  // Base64 and escapes make a line longer than its frame, up to sixfold.
-  const lineBytesMax = engine.maxFrameBytes * 6 + FRAME_OVERHEAD_BYTES;
-  for (let at = 0; at < bytes.length;) {
-    const newline = bytes.indexOf(0x0a, at);
-    const end = newline < 0 ? bytes.length : newline;
-    const line = bytes.subarray(at, end);
-    at = end + 1;
-    if (isBlank(line)) continue;
-    if (submissions.length === BATCH_COUNT_MAX) {
-      return problem(413, `Body has more than ${BATCH_COUNT_MAX} events`);
-    }
-    const parsed = line.length > lineBytesMax ? { problem: "Line is too long" } : bodies.parse(line);
-    submissions.push(
-      parsed.problem === undefined ? submissionOf(parsed.value) : { problem: parsed.problem },
-    );
-  }
-  return submissions.length === 0 ? problemOf("USAGE", "The body is empty") : submissions;
-}
-
-function isBlank(line: Uint8Array): boolean {
-  return line.every((byte) => byte === 0x20 || byte === 0x0d || byte === 0x09);
-}
-
-/** What a client's JSON says about one event. */
-export function submissionOf(value: unknown): Submission {
-  const parsed = incomingEvent.safeParse(value);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    return { problem: `${issue?.path.map(String).join(".") || "event"}: ${issue?.message}` };
-  }
-  const event = parsed.data;
-  const payload = payloadOf(event.payload, event.encoding);
-  if (payload === undefined) return { problem: "payload: missing, or not base64 as encoding says" };
-  return {
-    topic: event.topic,
-    payload,
-    priority: event.priority,
-    id: event.id,
-    key: event.key,
-    timeUs: event.time_us,
-    headers: Object.entries(event.headers ?? {}).flatMap(([name, values]) =>
-      [values].flat().map((text) => [name, text] as const)
-    ),
-  };
-}
-
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-
-function payloadOf(payload: unknown, encoding: "base64" | undefined): string | Uint8Array | undefined {
-  if (payload === undefined) return undefined;
-  if (encoding === undefined) return typeof payload === "string" ? payload : JSON.stringify(payload);
-  if (typeof payload !== "string" || !BASE64.test(payload)) return undefined;
-  return Buffer.from(payload, "base64");
 }

@@ -8,6 +8,7 @@ import { type Listener, PRIORITY_BATCH } from "../event/frame.ts";
 import type { AcksName } from "../event/run.ts";
 import type { Connection } from "../ingest/source.ts";
 import {
+  ACK_TIMEOUT_MS,
   type PublisherOptions,
   type PublishOutcome,
   PublishRequest,
@@ -17,6 +18,7 @@ import {
 
 /** Requests whose verdicts are awaited at the same time. */
 export const PENDING_MAX = 1024;
+const LOOK_MS = 2;
 
 export class Publisher {
   readonly #options: PublisherOptions;
@@ -52,17 +54,43 @@ export class Publisher {
     acks: AcksName,
     listener: Listener = "http",
   ): Promise<readonly PublishOutcome[]> {
+    return this.#publish(submissions, acks, { listener, isPatient: false });
+  }
+
+  /** The next events of a request that has published some: waits for room, up to ACK_TIMEOUT_MS, before it refuses. */
+  async publishMore(
+    submissions: readonly Submission[],
+    acks: AcksName,
+  ): Promise<readonly PublishOutcome[]> {
+    const deadlineMs = Date.now() + ACK_TIMEOUT_MS;
+    while (!this.#isClosed && this.#isFull(submissions[0]) && Date.now() < deadlineMs) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
+    return await this.#publish(submissions, acks, { listener: "http", isPatient: true });
+  }
+
+  #isFull(first: Submission | undefined): boolean {
+    const earlier = this.#waiting.get(destinationOf(first));
+    // What goes the same way would wait behind a full lane, too.
+    return this.#pending >= PENDING_MAX ||
+      (earlier !== undefined && this.#options.source.isBlocked(earlier));
+  }
+
+  #publish(
+    submissions: readonly Submission[],
+    acks: AcksName,
+    { listener, isPatient }: { readonly listener: Listener; readonly isPatient: boolean },
+  ): Promise<readonly PublishOutcome[]> {
     const { source } = this.#options;
     if (this.#isClosed) {
       const outcome = refused("SHUTTING_DOWN", "The server is shutting down");
       return Promise.resolve(submissions.map(() => outcome));
     }
     const destination = destinationOf(submissions[0]);
-    const earlier = this.#waiting.get(destination);
-    // What goes the same way would wait behind a full lane, too.
-    const isFull = this.#pending >= PENDING_MAX || (earlier !== undefined && source.isBlocked(earlier));
-    const request = new PublishRequest(submissions, this.#options);
-    const connection = isFull ? undefined : source.openConnection(listener, acks, request);
+    const request = new PublishRequest(submissions, { ...this.#options, isPatient });
+    const connection = this.#isFull(submissions[0])
+      ? undefined
+      : source.openConnection(listener, acks, request);
     if (connection === undefined) {
       const outcome = refused("QUEUE_FULL", "The queue is full: send the events again later");
       return Promise.resolve(submissions.map(() => outcome));

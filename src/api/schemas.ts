@@ -188,7 +188,10 @@ export const publishAnswer = z.strictObject({
   acks: z.enum(ACKS_NAMES),
   published: count,
   failed: count,
-  results: z.array(publishResult).describe("One an event, in their order"),
+  results: z.array(publishResult).describe("One an event, in their order; of the first 100,000"),
+  errors: z.array(z.strictObject({ line: z.int().min(1), code: errorCode, message: z.string() })).optional()
+    .describe("NDJSON: the first 100 failures, by line"),
+  stopped_at_line: count.optional().describe("NDJSON: no more was read; send what follows this line again"),
 });
 
 export const healthSchema = z.strictObject({

@@ -18,6 +18,7 @@ import type { ConnectionLimitOptions } from "../ingest/connection-limits.ts";
 import type { SessionLimits } from "../ingest/session-context.ts";
 import type { TlsListenerOptions } from "../ingest/tcp.ts";
 import { Access, type Admission, type AuditEntry } from "./access.ts";
+import { compressed } from "./compress.ts";
 import type { ApiContext } from "./context.ts";
 import type { EngineView } from "./engine-view.ts";
 import { groupGraveyard } from "./group-event.ts";
@@ -38,6 +39,10 @@ export interface HttpServerOptions {
   /** 0: any free port. */
   readonly port: number;
   readonly maxBodyBytes: number;
+  /** Of NDJSON, which is published while it is read; absent: no limit. */
+  readonly maxNdjsonBytes?: number | null;
+  /** Whether text messages of WebSockets are compressed for clients that ask for it. */
+  readonly compressesWebSockets?: boolean;
   /** Who finds out who clients are; absent: everybody may do everything. */
   readonly door?: Pick<Authenticator, "authenticate"> | undefined;
   readonly limits?: SessionLimits | undefined;
@@ -103,7 +108,11 @@ export class HttpServer {
     this.#context = openContext(engine, options);
     this.#options = options;
     const { door, limits, tls } = options;
-    this.#sockets = new WebSockets(this.#context, { isGuarded: door !== undefined, limits });
+    this.#sockets = new WebSockets(this.#context, {
+      isGuarded: door !== undefined,
+      limits,
+      isCompressing: options.compressesWebSockets === true,
+    });
     this.#access = new Access({
       door,
       limits,
@@ -201,7 +210,7 @@ export class HttpServer {
             if (!response.headers.has(name)) response.headers.set(name, value);
           }
           if (tls !== undefined) response.headers.set("strict-transport-security", STRICT_TRANSPORT);
-          return response;
+          return await compressed(request, response);
         },
         websocket: this.#sockets.handlers(),
       });
@@ -322,7 +331,8 @@ function answerError(error: unknown, engine: EngineView): Response {
 
 function openContext(
   engine: EngineView,
-  { maxBodyBytes, streamLimits = { perAddress: null, perSecond: null } }: HttpServerOptions,
+  { maxBodyBytes, maxNdjsonBytes = null, streamLimits = { perAddress: null, perSecond: null } }:
+    HttpServerOptions,
 ): ApiContext {
   const { source, doorbell, control, shards, sourceLatencies } = engine;
   const turns = new Turns({ source, doorbell, control });
@@ -347,6 +357,7 @@ function openContext(
     tails,
     turns,
     maxBodyBytes,
+    maxNdjsonBytes,
     live: new Live(engine),
     streams: new StreamLimits(streamLimits, { counters: source.counters, nowUs }),
     bodies: new BodyGate(

@@ -23,7 +23,7 @@ import { parseJson } from "./body.ts";
 import { jsonEvent } from "./event-json.ts";
 import { groupEvent } from "./group-event.ts";
 import { Memberships } from "./memberships.ts";
-import { resultOf, submissionOf, withheld } from "./publish-routes.ts";
+import { resultOf, submissionOf, withheld } from "./submission.ts";
 import type { ApiCaller } from "./route.ts";
 import { acksQuery } from "./schemas.ts";
 import type { WebSockets } from "./websockets.ts";
@@ -243,7 +243,7 @@ export class WebSocketClient {
   }
 
   #send(message: object): void {
-    this.#socket.sendText(JSON.stringify(message));
+    this.#socket.sendText(JSON.stringify(message), this.#sockets.isCompressing);
     if (this.#socket.getBufferedAmount() > BUFFER_BYTES_MAX) this.#socket.terminate();
   }
 

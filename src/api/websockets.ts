@@ -13,17 +13,32 @@ import { BUFFER_BYTES_MAX, type SocketData, WebSocketClient } from "./websocket.
 
 export const WEBSOCKETS_MAX = 4096;
 
+export interface WebSocketsOptions {
+  /** Whether clients must say who they are; the request that opens the socket has said it. */
+  readonly isGuarded: boolean;
+  readonly limits: SessionLimits | undefined;
+  readonly isCompressing: boolean;
+}
+
+/**
+ * A window of 16 KiB for each client that asks for compression. One that is shared by all begins anew with every
+ * message, which costs ten times as much.
+ */
+const DEFLATE = { compress: "16KB", decompress: "shared" } as const;
+
 export class WebSockets implements Participant {
   readonly context: ApiContext;
   readonly session: SessionContext;
+  /** Whether text is compressed for clients that ask for it. */
+  readonly isCompressing: boolean;
   readonly #clients = new Set<WebSocketClient>();
 
-  /** @param isGuarded Whether clients must say who they are; the request that opens the socket has said it. */
   constructor(
     context: ApiContext,
-    { isGuarded, limits }: { readonly isGuarded: boolean; readonly limits: SessionLimits | undefined },
+    { isGuarded, limits, isCompressing }: WebSocketsOptions,
   ) {
     this.context = context;
+    this.isCompressing = isCompressing;
     const { engine, turns, meters } = context;
     this.session = {
       source: engine.source,
@@ -67,6 +82,7 @@ export class WebSockets implements Participant {
     return {
       maxPayloadLength: Math.max(this.context.maxBodyBytes, this.session.maxFrameBytes + 4),
       backpressureLimit: BUFFER_BYTES_MAX * 2,
+      perMessageDeflate: this.isCompressing ? DEFLATE : false,
       idleTimeout: 120,
       sendPings: true,
       open: (socket) => {

@@ -54,7 +54,13 @@ export function buildConfig(
       },
       files: fileSources(ingestion.file, report),
     },
-    http: { host: file.http.host, port: file.http.port, maxBodyBytes: file.http.max_body_bytes },
+    http: {
+      host: file.http.host,
+      port: file.http.port,
+      maxBodyBytes: file.http.max_body_bytes,
+      maxNdjsonBytes: file.http.max_ndjson_bytes,
+      websocketCompression: file.http.websocket_compression,
+    },
     grpc: file.grpc,
     router: {
       shards: file.router.shards,

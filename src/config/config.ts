@@ -103,6 +103,9 @@ export interface HttpConfig {
   readonly port: number;
   /** Largest request body. */
   readonly maxBodyBytes: number;
+  /** `null`: no limit. */
+  readonly maxNdjsonBytes: number | null;
+  readonly websocketCompression: boolean;
 }
 
 export interface GrpcConfig {

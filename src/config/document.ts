@@ -55,6 +55,8 @@ export function toDocument(config: Config): Document {
       host: config.http.host,
       port: config.http.port,
       max_body_bytes: formatSize(config.http.maxBodyBytes),
+      max_ndjson_bytes: sizeOrNone(config.http.maxNdjsonBytes),
+      websocket_compression: config.http.websocketCompression,
     },
     grpc: { enable: config.grpc.enable, host: config.grpc.host, port: config.grpc.port },
     router: {

@@ -77,6 +77,8 @@ export const httpSection = section("HTTP: API, metrics, WebSocket and SSE", {
   host: text(HOST, "127.0.0.1", { min: 1 }),
   port: port("HTTP port, 0 for any free one", 8080),
   max_body_bytes: size("Largest request body", "16MiB", 1024, 2 ** 30),
+  max_ndjson_bytes: optionalSize("Largest NDJSON body: it is published while it is read", "none", 1024),
+  websocket_compression: flag("Compress text messages of WebSockets for clients that ask for it", false),
 });
 
 export const grpcSection = section("gRPC: eventstream.EventService, health and reflection", {

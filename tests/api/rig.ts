@@ -21,7 +21,12 @@ export interface ApiRig {
 /** Starts it. @param yaml More configuration; ports and the data folder are set. */
 export async function startApi(
   yaml = "",
-  options: { maxBodyBytes?: number; maxFrame?: string } = {},
+  options: {
+    maxBodyBytes?: number;
+    maxNdjsonBytes?: number;
+    compressesWebSockets?: boolean;
+    maxFrame?: string;
+  } = {},
 ): Promise<ApiRig> {
   const folder = new TemporaryFolder("api");
   const text = `
@@ -53,8 +58,14 @@ ${yaml}`;
     warn: (message) => void logged.push(message),
     setLogLevel: (level) => void asked.push(`log level ${level}`),
   });
-  const maxBodyBytes = options.maxBodyBytes ?? 1 << 20;
-  const http = await HttpServer.start(view, { host: "127.0.0.1", port: 0, maxBodyBytes });
+  const { maxBodyBytes = 1 << 20, maxNdjsonBytes = null, compressesWebSockets = false } = options;
+  const http = await HttpServer.start(view, {
+    host: "127.0.0.1",
+    port: 0,
+    maxBodyBytes,
+    maxNdjsonBytes,
+    compressesWebSockets,
+  });
   const url = `http://127.0.0.1:${http.port}`;
   return {
     engine,
