@@ -1,3 +1,3 @@
 module eventstreamcore/clients/go
 
-go 1.21
+go 1.19

@@ -31,7 +31,7 @@ export const PAUSED_BYTES_MAX = 64 * 1024 * 1024;
 /**
  * Opens connections to a server's HTTP listener.
  *
- * @returns A `Dial` that fails with `UNAUTHORIZED`, `FORBIDDEN` or `TOO_MANY_CONNECTIONS` when the server says
+ * @returns A `Dial` that fails with `UNAUTHORIZED` or `TOO_MANY_CONNECTIONS` when the server says
  *   so, and with `SERVER_UNREACHABLE` when there is no answer within 5 s.
  */
 export function dialWebSocket(address: WebSocketAddress): Dial {
@@ -85,11 +85,10 @@ async function refusal(url: URL, token: string | undefined): Promise<EscError> {
     if (status === 401) {
       return new EscError("UNAUTHORIZED", `${where}: the token is missing or wrong`, { hint });
     }
-    if (status === 403) return new EscError("FORBIDDEN", `${where}: the server does not allow it`, { hint });
     if (status === 429 || status === 503) {
       return new EscError("TOO_MANY_CONNECTIONS", `${where}: the server has no room now (HTTP ${status})`);
     }
-    return new EscError("SERVER_UNREACHABLE", `${where}: HTTP answers ${status}`, {
+    return new EscError("SERVER_UNREACHABLE", `${where}: it was refused`, {
       hint: "Check that proxies let WebSockets through, and that a page comes from the server's own origin",
     });
   } catch (cause) {

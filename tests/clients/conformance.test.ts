@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { buildPackage } from "../../clients/typescript/build.ts";
 import { TemporaryFolder } from "../support/temp.ts";
-import { CONFORMANCE, play, Servers } from "./world.ts";
+import { expected, play, Servers } from "./world.ts";
 import type { World } from "../../clients/typescript/conformance.ts";
 
 const ROOT = join(import.meta.dir, "..", "..");
@@ -32,25 +32,6 @@ async function go(...args: readonly string[]): Promise<void> {
   });
   const said = await new Response(child.stderr).text();
   if (await child.exited !== 0) throw new Error(`go ${args.join(" ")}: ${said}`);
-}
-
-interface Case {
-  readonly name: string;
-  readonly server?: string;
-  readonly transport?: string;
-  readonly expect: unknown;
-}
-
-/** What the file expects of a client that meets these servers. */
-async function expected({ servers, transport }: World): Promise<Record<string, unknown>> {
-  const file: Record<"encode" | "decode" | "live", readonly Case[]> = await Bun.file(CONFORMANCE).json();
-  const isMeant = (one: Case) =>
-    (one.server === undefined || one.server in servers) && (one.transport ?? transport) === transport;
-  return Object.fromEntries(
-    (["encode", "decode", "live"] as const).flatMap((part) =>
-      file[part].filter(isMeant).map((one) => [`${part}: ${one.name}`, one.expect])
-    ),
-  );
 }
 
 interface Runner {

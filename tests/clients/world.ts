@@ -145,3 +145,22 @@ export async function play(
   if (status !== 0) throw new Error(`${command[0]} ended with ${status}: ${text}`);
   return JSON.parse(text);
 }
+
+interface Case {
+  readonly name: string;
+  readonly server?: string;
+  readonly transport?: string;
+  readonly expect: unknown;
+}
+
+/** What the file expects of a client that meets these servers. */
+export async function expected({ servers, transport }: World): Promise<Record<string, unknown>> {
+  const file: Record<"encode" | "decode" | "live", readonly Case[]> = await Bun.file(CONFORMANCE).json();
+  const isMeant = (one: Case) =>
+    (one.server === undefined || one.server in servers) && (one.transport ?? transport) === transport;
+  return Object.fromEntries(
+    (["encode", "decode", "live"] as const).flatMap((part) =>
+      file[part].filter(isMeant).map((one) => [`${part}: ${one.name}`, one.expect])
+    ),
+  );
+}

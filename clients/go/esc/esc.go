@@ -15,7 +15,6 @@
 package esc
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -76,9 +75,11 @@ const (
 	connectTimeout = 5 * time.Second
 	answerTimeout  = 10 * time.Second
 	confirmDelay   = 100 * time.Millisecond
+	delayMax       = 5 * time.Second
 	batchBytes     = 256 << 10
 	// An EVENTS frame carries at least one event, and batches as the server finds practical: room for both.
 	inboundBytesMax = 64 * MaxFrameBytes
+	inboundBytesMin = 64 << 10
 	timeMax         = 1<<53 - 1
 )
 
@@ -272,7 +273,7 @@ func decodeEvent(body []byte) (ReceivedEvent, bool) {
 			case tag == tagTime && len(value) == 8:
 				event.Time = time.UnixMicro(int64(binary.BigEndian.Uint64(value)))
 			case tag == tagKey:
-				event.Key = bytes.Clone(value)
+				event.Key = append([]byte{}, value...)
 			case tag == tagHeader:
 				name, text, _ := strings.Cut(string(value), "\x00")
 				event.Headers = append(event.Headers, Header{name, text})
@@ -287,7 +288,7 @@ func decodeEvent(body []byte) (ReceivedEvent, bool) {
 	if in.isBad || end < 0 {
 		return event, false
 	}
-	event.Payload = bytes.Clone(in.bytes[:end])
+	event.Payload = append([]byte{}, in.bytes[:end]...)
 	return event, true
 }
 
@@ -710,7 +711,7 @@ func (s *Subscription) noteHandled() {
 	s.handled[s.given.shardKey()] = s.given.Offset + 1
 	s.given = nil
 	s.unconfirmed++
-	if s.unconfirmed >= max(1, s.options.MaxInFlight/2) {
+	if 2*s.unconfirmed >= s.options.MaxInFlight {
 		s.confirmHandled()
 	}
 }
@@ -869,7 +870,9 @@ func (c *Client) openAgain() *connection {
 		// A little chance, so that many clients do not come back in the same moment.
 		case <-time.After(delay/2 + time.Duration(rand.Int63n(int64(delay)))):
 		}
-		delay = min(delay*2, 5*time.Second)
+		if delay *= 2; delay > delayMax {
+			delay = delayMax
+		}
 		if conn, err := c.open(context.Background()); err == nil {
 			return conn
 		}
@@ -1136,7 +1139,7 @@ func (r *frameReader) hold(count int) error {
 	if r.start+count > len(r.buffer) {
 		grown := r.buffer
 		if count > len(r.buffer) {
-			grown = make([]byte, max(count, 2*len(r.buffer), 64<<10))
+			grown = make([]byte, 2*count+inboundBytesMin)
 		}
 		r.end = copy(grown, r.buffer[r.start:r.end])
 		r.start = 0
