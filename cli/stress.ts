@@ -1,8 +1,6 @@
 /** `esc stress`: loads a server with many clients, measures, and proves that nothing was lost. */
-import { randomBytes } from "node:crypto";
 import { type Command, InvalidArgumentError } from "commander";
 import { EscError } from "../src/errors.ts";
-import type { AcksName } from "../src/event/run.ts";
 import { byteSize, type CommandContext, wholeNumber } from "./command.ts";
 import { acksName, priorityNumber } from "./event-options.ts";
 import {
@@ -11,35 +9,13 @@ import {
   TCP_PORT_DEFAULT,
   UDP_PORT_DEFAULT,
 } from "./server-options.ts";
-import { readStats, type ShardRange } from "./shard-ranges.ts";
-import { checkLedger, type LedgerVerdict } from "./stress/ledger.ts";
-import { type LoadResult, runTcpLoad, runUdpLoad } from "./stress/load.ts";
-import {
-  CLIENTS_MAX,
-  EVENTS_MAX,
-  IDENTITY_BYTES,
-  type StressPlan,
-  stressTopics,
-  TOPICS_MAX,
-} from "./stress/plan.ts";
-import { readBack } from "./stress/read-back.ts";
-import { type StressReport, stressText, stressValue } from "./stress/report.ts";
-import { type Verdict, Verifier } from "./stress/verifier.ts";
+import { CLIENTS_MAX, EVENTS_MAX, IDENTITY_BYTES, TOPICS_MAX } from "./stress/plan.ts";
+import { stressText, stressValue } from "./stress/report.ts";
+import { isGood, stress, type StressOptions } from "./stress/run.ts";
 
-interface StressOptions {
-  readonly host: string;
-  readonly port?: number;
-  readonly httpPort: number;
-  readonly clients: number;
-  readonly events: number;
-  readonly size: number;
-  readonly rate: number;
-  readonly acks: AcksName;
-  readonly inFlight: number;
-  readonly udp?: boolean;
-  readonly verify?: boolean;
+interface CommandOptions extends StressOptions {
   readonly topics?: number;
-  readonly priority?: number;
+  readonly scenario?: string;
 }
 
 const EXAMPLES = `
@@ -52,9 +28,8 @@ with --rate, from when it was due.
 Examples:
   $ esc stress --clients 10 --events 100000 --acks durable --verify
   $ esc stress --clients 50 --events 20000 --rate 100000 --size 1KiB
+  $ esc stress --scenario config/scenarios/smoke.yaml
   $ esc stress --udp --clients 4 --events 1000000 --rate 200000`;
-
-const REFUSALS_SHOWN_MAX = 5;
 
 /** Registers `esc stress`. */
 export function register(program: Command, context: CommandContext): void {
@@ -81,8 +56,13 @@ export function register(program: Command, context: CommandContext): void {
     )
     .option("--topics <n>", "number of topics", wholeNumber(1, TOPICS_MAX))
     .option("--priority <priority>", "one priority for all events", priorityNumber)
+    .option("--scenario <file>", "phases and thresholds of a file instead: docs/operations-tools.md")
     .addHelpText("after", EXAMPLES)
-    .action(async (options: StressOptions) => {
+    .action(async (options: CommandOptions) => {
+      if (options.scenario !== undefined) {
+        const { runScenario } = await import("./stress/scenario-run.ts");
+        return await runScenario(options.scenario, options, context);
+      }
       if (options.udp === true && options.verify === true) {
         throw new EscError("USAGE", "Cannot verify datagrams: UDP may lose them", {
           hint: "Leave out --udp or --verify",
@@ -101,83 +81,4 @@ function rate(text: string): number {
   const value = wholeNumber(1)(text);
   if (value > 1e9) throw new InvalidArgumentError("Expected at most 1000000000.");
   return value;
-}
-
-async function stress(options: StressOptions, context: CommandContext): Promise<StressReport> {
-  const { host, httpPort, clients, events, size, priority, udp, verify } = options;
-  const { output } = context;
-  const plan: StressPlan = {
-    run: randomBytes(4).toString("hex"),
-    clients,
-    events,
-    size,
-    topics: stressTopics(options.topics),
-    priority,
-  };
-  const address = { host, port: options.port ?? (udp === true ? UDP_PORT_DEFAULT : TCP_PORT_DEFAULT) };
-  const before = verify === true ? await logEnds({ host, httpPort }, context) : undefined;
-  const interrupted = context.interrupted();
-  let shownCount = 0;
-  const load = await (udp === true ? runUdpLoad : runTcpLoad)({
-    address,
-    plan,
-    acks: udp === true ? "none" : options.acks,
-    inFlightMax: options.inFlight,
-    rate: options.rate,
-    numbers: verify === true,
-    interrupted,
-    onRefused: ({ code, message }) => {
-      if (++shownCount <= REFUSALS_SHOWN_MAX) output.note(`server: ${code}: ${message}`);
-    },
-    onProgress: (sent, seconds) => {
-      output.progress(
-        `${sent.toLocaleString("en")} sent, ${Math.round(sent / seconds).toLocaleString("en")} events/s`,
-      );
-    },
-  });
-  let verdict: Verdict | undefined;
-  let ledger: LedgerVerdict | undefined;
-  let verifySeconds = 0;
-  if (verify === true) {
-    const startMs = performance.now();
-    const verifier = new Verifier(plan);
-    await readBack(verifier, {
-      address,
-      httpPort,
-      before,
-      expected: load.sent - load.refused,
-      interrupted,
-      onProgress: (found) => output.progress(`${found.toLocaleString("en")} read back`),
-    });
-    verdict = verifier.verdict(load.sentCounts, load.refused);
-    verifySeconds = (performance.now() - startMs) / 1000;
-    ledger = before === undefined ? undefined : await checkLedger({ host, httpPort });
-  }
-  return { plan, acks: options.acks, isUdp: udp === true, load, verdict, verifySeconds, ledger };
-}
-
-/** Where every log ends now; `undefined` when nobody answers HTTP: events can be read back without it. */
-async function logEnds(
-  server: { host: string; httpPort: number },
-  { output }: CommandContext,
-): Promise<ReadonlyMap<string, ShardRange> | undefined> {
-  try {
-    return (await readStats(server)).ranges;
-  } catch (error) {
-    if (!(error instanceof EscError) || error.code !== "SERVER_UNREACHABLE") throw error;
-    output.note(
-      `${error.message}. All logs will be read back over TCP from their beginning, and the server's counters ` +
-        "not be checked; --http-port names the port",
-    );
-    return undefined;
-  }
-}
-
-/** Whether everything was sent, taken, and found again. */
-function isGood({ plan, load, verdict, ledger }: StressReport): boolean {
-  const isComplete = (result: LoadResult) =>
-    result.sent === plan.clients * plan.events && result.refused === 0 && result.failures.length === 0;
-  const isVerified = verdict === undefined ||
-    verdict.missing + verdict.doubled + verdict.outOfOrder + verdict.damaged === 0;
-  return isComplete(load) && isVerified && ledger?.isBalanced !== false;
 }

@@ -1,13 +1,14 @@
 /** One client of a stress run over UDP: nobody answers, so it only counts what it sent. */
 import { DatagramSender } from "../../src/client/datagrams.ts";
 import type { Address } from "../../src/client/tcp.ts";
-import { Pacer } from "../pacer.ts";
+import { Pacer, type Ramp } from "../pacer.ts";
 import type { FrameBlock } from "./plan.ts";
 
 export interface DatagramLoadOptions {
   readonly address: Address;
   readonly events: number;
   readonly rate: number;
+  readonly ramp?: Ramp | undefined;
   readonly block: FrameBlock;
 }
 
@@ -32,8 +33,8 @@ export class DatagramLoad {
 
   /** Sends everything. Resolves when the operating system has taken all of it. */
   async run(): Promise<void> {
-    const { events, rate, block } = this.#options;
-    const pacer = new Pacer(rate, performance.now());
+    const { events, rate, ramp, block } = this.#options;
+    const pacer = new Pacer(rate, performance.now(), ramp);
     while (this.sentCount < events && !this.#isStopping) {
       const nowMs = performance.now();
       const count = Math.min(TURN_COUNT, events - this.sentCount, pacer.due(nowMs));

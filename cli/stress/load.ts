@@ -5,6 +5,7 @@ import { dialServer, serverAccess } from "../server-access.ts";
 import type { EscError } from "../../src/errors.ts";
 import type { AcksName } from "../../src/event/run.ts";
 import { Histogram } from "../../src/metrics/histogram.ts";
+import type { Ramp } from "../pacer.ts";
 import { DatagramLoad } from "./datagram-load.ts";
 import { FrameBlock, type StressPlan } from "./plan.ts";
 import { StressProducer } from "./producer.ts";
@@ -16,6 +17,8 @@ export interface LoadOptions {
   readonly inFlightMax: number;
   /** Events a second of all clients together. */
   readonly rate: number;
+  /** How the rate begins. */
+  readonly ramp?: Ramp | undefined;
   /** Whether each event gets its own number, so that it can be told from all others. */
   readonly numbers: boolean;
   readonly interrupted: AbortSignal;
@@ -55,6 +58,7 @@ export async function runTcpLoad(options: LoadOptions): Promise<LoadResult> {
       acks,
       inFlightMax,
       rate: rate / plan.clients,
+      ramp: shareOf(options),
       block: shared ?? new FrameBlock(plan, client),
       numbers,
       latencies,
@@ -94,7 +98,14 @@ export async function runUdpLoad(options: LoadOptions): Promise<LoadResult> {
   const loads = await Promise.all(
     Array.from(
       { length: plan.clients },
-      () => DatagramLoad.open({ address, events: plan.events, rate: rate / plan.clients, block }),
+      () =>
+        DatagramLoad.open({
+          address,
+          events: plan.events,
+          rate: rate / plan.clients,
+          ramp: shareOf(options),
+          block,
+        }),
     ),
   );
   const startMs = performance.now();
@@ -109,6 +120,11 @@ export async function runUdpLoad(options: LoadOptions): Promise<LoadResult> {
     failures: [],
     latencies: Histogram.empty(),
   };
+}
+
+/** One client's part of the ramp. */
+function shareOf({ ramp, plan }: LoadOptions): Ramp | undefined {
+  return ramp && { ...ramp, fromRate: ramp.fromRate / plan.clients };
 }
 
 interface Counted {

@@ -9,7 +9,7 @@ import type { Dial } from "../../src/client/transport.ts";
 import { EscError } from "../../src/errors.ts";
 import type { AcksName } from "../../src/event/run.ts";
 import type { Histogram } from "../../src/metrics/histogram.ts";
-import { Pacer } from "../pacer.ts";
+import { Pacer, type Ramp } from "../pacer.ts";
 import { AckTimes } from "./ack-times.ts";
 import type { FrameBlock } from "./plan.ts";
 
@@ -21,6 +21,7 @@ export interface ProducerOptions {
   readonly inFlightMax: number;
   /** Events a second of this client; `Infinity` for as fast as it goes. */
   readonly rate: number;
+  readonly ramp?: Ramp | undefined;
   /** Ready frames; shared with other producers unless `numbers`. */
   readonly block: FrameBlock;
   /** Whether each event gets its own number. */
@@ -84,7 +85,7 @@ export class StressProducer {
 
   /** Begins to send. */
   start(): void {
-    this.#pacer = new Pacer(this.#options.rate, performance.now());
+    this.#pacer = new Pacer(this.#options.rate, performance.now(), this.#options.ramp);
     this.#pump();
   }
 
