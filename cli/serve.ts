@@ -1,6 +1,6 @@
 /** `esc serve`: the server. */
 import type { Command } from "commander";
-import { writeSync } from "node:fs";
+import { fstatSync, writeSync } from "node:fs";
 import process from "node:process";
 import { isDeepStrictEqual } from "node:util";
 import type { EngineView, ReloadResult } from "../src/api/engine-view.ts";
@@ -25,6 +25,8 @@ const SPACE_LOOK_MS = 1_000;
 const SETTLED_MS = 1_000;
 /** Silence after a message that repeats. */
 const REPEAT_MS = 10_000;
+/** Between two looks for messages that were held back and have stopped coming. */
+const HELD_LOOK_MS = 1_000;
 /** The one inherited socket that can be taken over: the runtime serves HTTP only on sockets of its own. */
 const TCP_SOCKET = "tcp";
 const EXIT_INTERRUPTED = 130;
@@ -63,7 +65,13 @@ async function serve(path: string | undefined, context: CommandContext): Promise
     write: (line) => writeSync(STDERR, line),
     nowMs: Date.now,
     repeatMs: REPEAT_MS,
+    sink: isJournal(context.env["JOURNAL_STREAM"])
+      ? "journal"
+      : process.stderr.isTTY === true && !context.env["NO_COLOR"]
+      ? "terminal"
+      : "plain",
   });
+  const held = setInterval(() => logger.tellSuppressed(), HELD_LOOK_MS);
   for (const notice of loaded.notices) logger.info(notice);
 
   const inherited = inheritedSockets(context.env, process.pid);
@@ -117,6 +125,7 @@ async function serve(path: string | undefined, context: CommandContext): Promise
   notifier.stopping();
   clearInterval(watchdog);
   clearInterval(space);
+  clearInterval(held);
   const deadlineMs = Date.now() + config.shutdownTimeoutMs;
   await http.quiesce();
   const complete = await engine.stop(deadlineMs - Date.now());
@@ -124,11 +133,24 @@ async function serve(path: string | undefined, context: CommandContext): Promise
   await http.stop();
   await view.store?.close();
   engine.close();
+  logger.tellSuppressed({ isEnd: true });
   if (complete) logger.info("stopped");
   else {logger.error("stopped before everything was drained", {
       shutdown_timeout_ms: config.shutdownTimeoutMs,
     });}
   return complete ? 0 : 1;
+}
+
+/**
+ * Whether stderr is the journal's socket.
+ *
+ * @param stream `$JOURNAL_STREAM`, device and inode of the journal's end; inherited by children whose stderr is
+ * something else, so it is compared (systemd.exec(5)).
+ */
+function isJournal(stream: string | undefined): boolean {
+  if (stream === undefined) return false;
+  const { dev, ino } = fstatSync(STDERR);
+  return stream === `${dev}:${ino}`;
 }
 
 /** Gives back what only the start needed. */

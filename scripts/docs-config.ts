@@ -91,6 +91,15 @@ are: the log line \`configuration reloaded\` and the answer of the API name both
 
 A shorter \`dedup.window\` forgets at once; a longer one brings back nothing that was forgotten. Files that keys name
 (\`topics_file\`, certificates, key sets) are read again, too.
+
+## Messages
+
+The server writes its log to stderr, one line a message: \`logging.format: text\` for people, in colour on a terminal,
+or \`json\` with \`time\`, \`level\`, \`msg\` and the facts as further keys. Under systemd each line carries its priority,
+so \`journalctl -p warning\` works, and text leaves the time to the journal. Control characters in what clients and
+events say are escaped. No event costs a line: a message that repeats is written once in 10 s (alerts of a rule: 50
+times), and then \`suppressed\` says how many were held back. \`POST /api/v1/control/log-level?level=debug\` changes the
+level until the next reload or restart.
 `;
 
 /** The text of docs/configuration.md. */

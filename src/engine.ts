@@ -57,6 +57,8 @@ const LOOK_MS = 1;
 const START_TIMEOUT_MS = 30_000;
 /** The processor gets this part of the time for stopping to catch up. */
 const SETTLE_SHARE = 3;
+/** Lines of a rule's alerts, until the log has had a rest of them. */
+const ALERTS_LOGGED_MAX = 50;
 /** Deaths during the start after which it is given up. */
 const START_DEATHS_MAX = 3;
 
@@ -160,12 +162,12 @@ export class Engine {
     });
     this.localConsumers = localConsumers(this.consumers);
     this.alerts = new AlertBoard((alert) =>
-      this.#logger.warn(`alert ${alert.rule}: ${alert.message}`, {
+      this.#logger.limited(`alert ${alert.rule}`, "warn", `alert ${alert.rule}: ${alert.message}`, {
         severity: alert.severity,
         topic: alert.topic,
         source: alert.source,
-        ...(alert.suppressed === 0 ? {} : { suppressed: alert.suppressed }),
-      })
+        ...(alert.suppressed === 0 ? {} : { cooled_down: alert.suppressed }),
+      }, ALERTS_LOGGED_MAX)
     );
     this.control = new EngineControl(config, this.memory, { logger: this.#logger, alerts: this.alerts });
     const { main, dispatcher } = this.memory;

@@ -3,8 +3,6 @@ import type { Alert } from "./alert.ts";
 
 /** Alerts kept in memory; the store has them all. */
 export const KEPT_MAX = 1000;
-/** Lines of log for alerts in one second; beyond, they are kept and not logged. */
-const LOGGED_MAX = 50;
 
 export class AlertBoard {
   /** How often each rule raised an alert of each severity since start. */
@@ -13,10 +11,8 @@ export class AlertBoard {
   readonly #ids = new Set<string>();
   readonly #listeners = new Set<(alert: Alert) => void>();
   readonly #log: (alert: Alert) => void;
-  #logSecond = 0;
-  #logged = 0;
 
-  /** @param log Writes a line. */
+  /** @param log Writes a line, as often as a log should have one. */
   constructor(log: (alert: Alert) => void) {
     this.#log = log;
   }
@@ -34,7 +30,7 @@ export class AlertBoard {
     const total = this.totals.get(name);
     if (total === undefined) this.totals.set(name, { rule: alert.rule, severity: alert.severity, count: 1 });
     else total.count++;
-    this.#write(alert);
+    this.#log(alert);
     for (const listener of this.#listeners) listener(alert);
   }
 
@@ -47,14 +43,5 @@ export class AlertBoard {
   listen(listener: (alert: Alert) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
-  }
-
-  #write(alert: Alert): void {
-    const second = Math.floor(Date.now() / 1000);
-    if (second !== this.#logSecond) {
-      this.#logSecond = second;
-      this.#logged = 0;
-    }
-    if (++this.#logged <= LOGGED_MAX) this.#log(alert);
   }
 }
