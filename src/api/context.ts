@@ -6,6 +6,7 @@ import type { BodyGate } from "./body.ts";
 import type { EngineView } from "./engine-view.ts";
 import type { Live } from "./live.ts";
 import type { Publisher } from "./publisher.ts";
+import type { SlowSubscribers } from "./slow-subscribers.ts";
 import type { StreamLimits } from "./stream-limits.ts";
 import type { Turns } from "./turns.ts";
 
@@ -20,6 +21,7 @@ export interface ApiContext {
   readonly groups: Groups;
   readonly bodies: BodyGate;
   readonly streams: StreamLimits;
+  readonly slow: SlowSubscribers;
   /** What dashboards draw. */
   readonly live: Live;
   /** Largest request body. */

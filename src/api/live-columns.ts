@@ -34,6 +34,10 @@ const SERVER: readonly [LiveColumn, (counts: Counts) => number][] = [
   ],
   [{ name: "connections_paused", kind: "gauge", unit: "count" }, (counts) => counts.pausedConnections],
   [{ name: "subscribers", kind: "gauge", unit: "count" }, (counts) => counts.subscribers],
+  [
+    { name: "slow_subscribers", kind: "gauge", unit: "count" },
+    (counts) => total(counts.slowSubscribers),
+  ],
   [{ name: "log_bytes", kind: "gauge", unit: "bytes" }, ({ lanes, dlq }) => logBytes(lanes, dlq)],
   [{ name: "resident_bytes", kind: "gauge", unit: "bytes" }, () => process.memoryUsage.rss()],
   [{ name: "cpu", kind: "counter", unit: "s" }, cpuSeconds],

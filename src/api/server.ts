@@ -12,7 +12,7 @@ import { nowUs } from "../system/clock.ts";
 import { PortHandover } from "../system/port-handover.ts";
 import { BodyGate } from "./body.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
-import type { Caller } from "../auth/caller.ts";
+import { type Caller, EVERYBODY } from "../auth/caller.ts";
 import type { SubscriptionRequest } from "../deliver/request.ts";
 import type { ConnectionLimitOptions } from "../ingest/connection-limits.ts";
 import type { SessionLimits } from "../ingest/session-context.ts";
@@ -29,6 +29,7 @@ import { Publisher } from "./publisher.ts";
 import type { ApiRequest, Route } from "./route.ts";
 import { apiRoutes } from "./routes.ts";
 import { UPGRADED } from "./subscribe-routes.ts";
+import { SlowSubscribers, subscriberName } from "./slow-subscribers.ts";
 import { StreamLimits } from "./stream-limits.ts";
 import { Turns } from "./turns.ts";
 import type { SocketData } from "./websocket.ts";
@@ -135,6 +136,7 @@ export class HttpServer {
       setInterval(() => {
         this.#access.sweep();
         this.#context.streams.sweep();
+        this.#context.slow.look();
       }, EXPIRY_MS),
     ];
   }
@@ -295,7 +297,9 @@ export class HttpServer {
   #upgrade(call: ApiRequest, subscription: SubscriptionRequest | undefined): boolean {
     if (this.#sockets.isFull) return false;
     const { caller, rate, watch } = call;
-    const data = { request: subscription, who: { caller, rate, watch } };
+    const who = caller === EVERYBODY ? undefined : caller.name;
+    const name = subscriberName(call.server.requestIP(call.request), who);
+    const data = { request: subscription, name, who: { caller, rate, watch } };
     return call.server.upgrade(call.request, { data });
   }
 }
@@ -359,6 +363,7 @@ function openContext(
     maxBodyBytes,
     maxNdjsonBytes,
     live: new Live(engine),
+    slow: new SlowSubscribers(source.counters, (message) => engine.warn(message)),
     streams: new StreamLimits(streamLimits, { counters: source.counters, nowUs }),
     bodies: new BodyGate(
       Math.max(HELD_BODY_BYTES, maxBodyBytes * 4),

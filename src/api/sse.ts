@@ -27,15 +27,21 @@ const CHUNK_BYTES = 128 * 1024;
 const limits = { countMax: CHUNK_EVENTS, bytesMax: CHUNK_BYTES };
 const encoder = new TextEncoder();
 
+/** Who listens. */
+export interface Listener extends Pick<ApiCaller, "watch"> {
+  /** For the log. */
+  readonly name: string;
+}
+
 /** Opens the stream. @returns What is wrong with the request. */
 export function serveSse(
   context: ApiContext,
   request: SubscriptionRequest,
-  watch: ApiCaller["watch"],
+  { watch, name }: Listener,
 ): Response | BadRequest {
   const subscription = openSubscription(request, { tails: context.tails, meters: context.meters });
   if (subscription instanceof BadRequest) return subscription;
-  const stream = new SseStream(context, subscription, watch);
+  const stream = new SseStream(context, subscription, { watch, name });
   return new Response(stream.readable, {
     headers: {
       "content-type": "text/event-stream; charset=utf-8",
@@ -59,14 +65,17 @@ class SseStream implements Participant {
   #pulled: (() => void) | undefined;
   #heartbeat: ReturnType<typeof setTimeout> | undefined;
   readonly #unwatch: () => void;
+  readonly #unwatchSlow: () => void;
   #isClosed = false;
 
-  constructor(context: ApiContext, subscription: Subscription, watch: ApiCaller["watch"]) {
+  constructor(context: ApiContext, subscription: Subscription, { watch, name }: Listener) {
     this.#context = context;
     this.#unwatch = watch(() => this.#end());
     this.#subscription = subscription;
     this.#positions = subscription.positions();
     context.turns.countSubscriptions(1);
+    const furthestBehind = () => ({ id: subscription.id, lag: subscription.lag() });
+    this.#unwatchSlow = context.slow.watch("http", { name, subscriptions: { furthestBehind } });
     this.readable = new ReadableStream<Uint8Array>({
       start: (controller) => {
         this.#controller = controller;
@@ -141,6 +150,7 @@ class SseStream implements Participant {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#unwatch();
+    this.#unwatchSlow();
     this.#settle();
     this.#context.turns.countSubscriptions(-1);
   }

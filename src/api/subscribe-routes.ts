@@ -1,10 +1,12 @@
 /** Subscribing by HTTP: server-sent events, or a WebSocket when the client asks for an upgrade. */
+import { EVERYBODY } from "../auth/caller.ts";
 import { BadRequest, type From, type SubscriptionRequest } from "../deliver/request.ts";
 import { forbidden } from "./access.ts";
 import type { ApiContext } from "./context.ts";
 import { problem, problemOf } from "./problem.ts";
 import { type ApiRequest, checkQuery, type Route } from "./route.ts";
 import { problemSchema, subscribeQuery, timeSchema } from "./schemas.ts";
+import { subscriberName } from "./slow-subscribers.ts";
 import { decodeEventId, serveSse } from "./sse.ts";
 
 /** Makes a WebSocket of a request. @returns `false` when it cannot be upgraded. */
@@ -67,7 +69,9 @@ function subscribe(context: ApiContext, upgrade: Upgrade, call: ApiRequest): Res
     leave();
     return problem(400, "The WebSocket handshake is not complete");
   }
-  const response = serveSse(context, request, guest.watch);
+  const who = call.caller === EVERYBODY ? undefined : call.caller.name;
+  const name = subscriberName(call.server.requestIP(call.request), who);
+  const response = serveSse(context, request, { watch: guest.watch, name });
   if (!(response instanceof BadRequest)) return response;
   leave();
   return problemOf("USAGE", response.message);

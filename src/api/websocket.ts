@@ -17,6 +17,7 @@ import type { Caller } from "../auth/caller.ts";
 import type { RateLimit } from "../auth/rate.ts";
 import type { ErrorCode } from "../errors.ts";
 import { LISTENERS } from "../event/frame.ts";
+import type { Behind } from "../ingest/laggards.ts";
 import type { SessionSocket } from "../ingest/session-context.ts";
 import { Session } from "../ingest/session.ts";
 import { parseJson } from "./body.ts";
@@ -40,6 +41,8 @@ const TURN_LIMITS = { countMax: 256, bytesMax: 256 * 1024 };
 export interface SocketData {
   /** Made by the request's query. */
   readonly request: SubscriptionRequest | undefined;
+  /** For the log. */
+  readonly name: string;
   readonly who: ApiCaller;
   client?: WebSocketClient;
 }
@@ -54,6 +57,7 @@ export class WebSocketClient {
   readonly #caller: Caller;
   readonly #rate: RateLimit | undefined;
   readonly #unwatch: () => void;
+  readonly #unwatchSlow: () => void;
 
   constructor(sockets: WebSockets, socket: ServerWebSocket<SocketData>) {
     this.#sockets = sockets;
@@ -63,6 +67,10 @@ export class WebSocketClient {
     this.#rate = rate;
     // 1008: the connection breaks a policy (RFC 6455).
     this.#unwatch = watch((reason) => socket.close(1008, reason));
+    this.#unwatchSlow = sockets.context.slow.watch("ws", {
+      name: socket.data.name,
+      subscriptions: { furthestBehind: () => this.#furthestBehind() },
+    });
   }
 
   /** Opens a subscription whose events come as JSON. */
@@ -135,6 +143,7 @@ export class WebSocketClient {
 
   closed(): void {
     this.#unwatch();
+    this.#unwatchSlow();
     this.#subscriptions?.close();
     this.#memberships?.close();
     this.#session?.socketClosed();
@@ -151,6 +160,13 @@ export class WebSocketClient {
   /** The server is going down. */
   end(): void {
     this.#socket.close(1001, "The server is going away");
+  }
+
+  /** Of text and frames. */
+  #furthestBehind(): Behind | undefined {
+    const text = this.#subscriptions?.furthestBehind();
+    const frames = this.#session?.subscriptions?.furthestBehind();
+    return (text?.lag ?? -1) >= (frames?.lag ?? -1) ? text : frames;
   }
 
   #subscribeBy(fields: Record<string, unknown>): void {

@@ -6,6 +6,7 @@
  *
  *     serving → quiesced (nothing more is read) → finished (last answers are out)
  */
+import { LISTENERS } from "../event/frame.ts";
 import { parentPort, workerData } from "node:worker_threads";
 import { ConsumerLink } from "../deliver/consumer-link.ts";
 import type { ConsumerMessage, ConsumerReply } from "../deliver/consumer-link.ts";
@@ -17,7 +18,7 @@ import { describeDamage } from "../log/damage.ts";
 import type { ShardInfo } from "../log/shard-state.ts";
 import { count } from "../metrics/counters.ts";
 import { openSourceLatency, SOURCE_DELIVER } from "../metrics/latency.ts";
-import { SOURCE_SUBSCRIBERS } from "../metrics/layout.ts";
+import { SOURCE_SLOW, SOURCE_SUBSCRIBERS } from "../metrics/layout.ts";
 import type { CompletionMemory } from "../queue/completions.ts";
 import { STATE_DRAINED, STATE_RUNNING, ThreadControl } from "../queue/control.ts";
 import { Doorbell } from "../queue/doorbell.ts";
@@ -262,6 +263,7 @@ class IngestThread {
   #keepHouse(): void {
     this.#tcp?.sweepIdle();
     this.#laggards.look(this.#tcp?.sessions ?? [], (message) => log("warn", message));
+    this.#source.counters[SOURCE_SLOW + LISTENERS.indexOf("tcp")] = this.#laggards.toldCount;
     if (++this.#rounds % SWEEP_ROUNDS === 0) this.#tails.sweep();
     const drops = this.#udp?.kernelDrops() ?? 0;
     if (drops <= this.#kernelDrops) return;

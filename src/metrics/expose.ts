@@ -64,6 +64,8 @@ function exposeSources(page: Exposition, snapshot: Snapshot): void {
   page.family("esc_limited_total", "counter", "Times a client ran into one of its limits");
   for (const [index, limit] of LIMITS.entries()) page.sample(snapshot.limited[index] as number, { limit });
   page.family("esc_subscribers", "gauge", "Subscriptions served now").sample(snapshot.subscribers);
+  page.family("esc_slow_subscribers", "gauge", "Subscribers that take less than comes, and fall behind");
+  byListener(snapshot.slowSubscribers);
   page.family("esc_events_delivered_total", "counter", "Events handed to subscribers").sample(
     snapshot.delivered,
   );

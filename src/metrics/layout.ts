@@ -47,7 +47,9 @@ export const LIMITS = [
   "json_depth",
 ] as const;
 export type Limit = (typeof LIMITS)[number];
-export const SOURCE_COUNTERS = SOURCE_DELIVERED + 16;
+/** + listener index: subscribers that are known to take less than comes (a gauge). */
+export const SOURCE_SLOW = SOURCE_DELIVERED + 16;
+export const SOURCE_COUNTERS = SOURCE_SLOW + LISTENERS_MAX;
 
 // Block of one shard, written by the dispatcher.
 /** Events put into the lane's queue. */

@@ -51,6 +51,7 @@ import {
   SOURCE_PAUSED,
   SOURCE_RECEIVED,
   SOURCE_REJECTED,
+  SOURCE_SLOW,
   SOURCE_SUBSCRIBERS,
 } from "./layout.ts";
 
@@ -156,6 +157,8 @@ export interface Counts {
   connectionsRefused: number;
   pausedConnections: number;
   subscribers: number;
+  /** Those that take less than comes, by index of LISTENERS. */
+  readonly slowSubscribers: number[];
   delivered: number;
   authFailures: number;
   /** By index of LIMITS. */
@@ -203,6 +206,7 @@ export function takeCounts(meters: Meters): Counts {
     connectionsRefused: 0,
     pausedConnections: 0,
     subscribers: 0,
+    slowSubscribers: zeros(LISTENERS.length),
     delivered: 0,
     authFailures: 0,
     limited: zeros(LIMITS.length),
@@ -311,6 +315,7 @@ function addSource(snapshot: Counts, counters: Float64Array): void {
   snapshot.subscribers += counters[SOURCE_SUBSCRIBERS] as number;
   snapshot.delivered += counters[SOURCE_DELIVERED] as number;
   snapshot.authFailures += counters[SOURCE_AUTH_FAILURES] as number;
+  addRange(snapshot.slowSubscribers, counters, SOURCE_SLOW);
   addRange(snapshot.limited, counters, SOURCE_LIMITED);
 }
 

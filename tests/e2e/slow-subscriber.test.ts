@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { Client } from "../../src/client/client.ts";
 import { dialTcp } from "../../src/client/tcp.ts";
+import { connect } from "node:net";
 import { EscServer, runEsc } from "../support/esc.ts";
 
 const EVENTS = 100_000;
@@ -56,6 +57,44 @@ test(
     await server.logged(/Subscriber 127.0.0.1:\d+ has caught up/);
     quick.client.abort();
     stalled.client.abort();
+  },
+  60_000,
+);
+
+test(
+  "subscribers by SSE and WebSocket that read nothing are named and counted, and heard of when they catch up",
+  async () => {
+    const headers = "Host: localhost\r\n";
+    const upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    const open = async (more: string) => {
+      const socket = connect(server.httpPort, "127.0.0.1");
+      socket.write(`GET /api/v1/subscribe?topics=slow.http&from=latest HTTP/1.1\r\n${headers}${more}\r\n`);
+      await new Promise<void>((resolve) => socket.once("data", () => resolve()));
+      socket.pause();
+      return socket;
+    };
+    const stalled = [await open("Accept: text/event-stream\r\n"), await open(upgrade)];
+    const names = stalled.map((socket) => `127\\.0\\.0\\.1:${socket.localPort}`);
+    const slow = async () => {
+      const text = await (await fetch(server.url("/metrics"))).text();
+      return [...text.matchAll(/^esc_slow_subscribers\{listener="(http|ws)"\} (\d)$/gm)].map(([, name, n]) =>
+        `${name} ${n}`
+      );
+    };
+    expect(await slow()).toEqual(["http 0", "ws 0"]);
+    const { status } = await runEsc([
+      "send",
+      ...["--topic=slow.http", `--payload=${PAYLOAD}`, `--count=${EVENTS}`, "--priority=low"],
+      `--port=${server.tcpPort}`,
+    ]);
+    expect(status).toBe(0);
+    for (const name of names) await server.logged(new RegExp(`Subscriber ${name} falls behind`));
+    expect(await slow()).toEqual(["http 1", "ws 1"]);
+    for (const socket of stalled) socket.resume();
+    for (const name of names) await server.logged(new RegExp(`Subscriber ${name} has caught up`));
+    while ((await slow()).join() !== "http 0,ws 0") await Bun.sleep(20);
+    for (const socket of stalled) socket.destroy();
   },
   60_000,
 );

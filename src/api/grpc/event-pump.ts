@@ -3,7 +3,7 @@
  * written: a client that does not read costs one chunk, and loses nothing.
  */
 import type { ServerDuplexStream, ServerWritableStream } from "@grpc/grpc-js";
-import type { Caller } from "../../auth/caller.ts";
+import { type Caller, EVERYBODY } from "../../auth/caller.ts";
 import { BadRequest, type From, type SubscriptionRequest } from "../../deliver/request.ts";
 import { type EventView, openSubscription, type Subscription } from "../../deliver/subscription.ts";
 import { EscError } from "../../errors.ts";
@@ -45,6 +45,7 @@ export class EventPump implements Participant {
   /** The call's buffer is full; a `drain` comes. */
   #isFull = false;
   #isClosed = false;
+  readonly #unwatchSlow: () => void;
 
   /** Begins to deliver. @throws {EscError} `USAGE`, `FORBIDDEN`. */
   static open(context: ApiContext, call: Call, wanted: PumpRequest, { caller, peers }: Receiver): EventPump {
@@ -53,14 +54,19 @@ export class EventPump implements Participant {
     const request: SubscriptionRequest = { id: "grpc", topics: [pattern], from: wanted.from };
     const subscription = openSubscription(request, { tails: context.tails, meters: context.meters });
     if (subscription instanceof BadRequest) throw new EscError("USAGE", subscription.message);
-    return new EventPump(context, call, subscription, { minPriority: wanted.minPriority, peers });
+    const name = caller === EVERYBODY ? call.getPeer() : `${call.getPeer()} (${caller.name})`;
+    return new EventPump(context, call, subscription, { minPriority: wanted.minPriority, peers, name });
   }
 
   private constructor(
     context: ApiContext,
     call: Call,
     subscription: Subscription,
-    { minPriority, peers }: { readonly minPriority: number; readonly peers: Peers },
+    { minPriority, peers, name }: {
+      readonly minPriority: number;
+      readonly peers: Peers;
+      readonly name: string;
+    },
   ) {
     this.#context = context;
     this.#peers = peers;
@@ -72,6 +78,10 @@ export class EventPump implements Participant {
       context.turns.wake();
     });
     context.turns.countSubscriptions(1);
+    this.#unwatchSlow = context.slow.watch("grpc", {
+      name,
+      subscriptions: { furthestBehind: () => ({ id: subscription.id, lag: subscription.lag() }) },
+    });
     context.turns.add(this);
   }
 
@@ -93,6 +103,7 @@ export class EventPump implements Participant {
     this.#isClosed = true;
     this.#context.turns.remove(this);
     this.#context.turns.countSubscriptions(-1);
+    this.#unwatchSlow();
   }
 
   #send(event: EventView): void {
