@@ -9,6 +9,7 @@ import { plainBody, UNKNOWN_ENCODING } from "./compress.ts";
 import type { ApiContext } from "./context.ts";
 import { resultOf, submissionOf, withheld } from "./submission.ts";
 import { publishLines } from "./publish-lines.ts";
+import { isTraceparent, TRACEPARENT } from "../tracing/trace-context.ts";
 import { PublishTally } from "./publish-tally.ts";
 import { problem, problemOf } from "./problem.ts";
 import type { Submission } from "./publish-request.ts";
@@ -133,7 +134,13 @@ function eventOfHeaders(call: ApiRequest): Omit<OutgoingEvent, "payload"> | { re
     id: headers.get("esc-message-id") ?? undefined,
     key: headers.get("esc-key") ?? undefined,
     timeUs: time?.data,
+    ...tracedBy(headers.get(TRACEPARENT)),
   };
+}
+
+/** The event belongs to the trace of the request that brought it; what is no trace context is ignored. */
+function tracedBy(context: string | null): Pick<OutgoingEvent, "headers"> {
+  return context !== null && isTraceparent(context) ? { headers: [[TRACEPARENT, context]] } : {};
 }
 
 function publishMany(context: ApiContext, call: ApiRequest): Response | Promise<Response> {

@@ -17,6 +17,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   book: [],
   system: [],
   logging: [],
+  tracing: [],
   auth: ["event"],
   client: ["event", "market"],
   market: ["event", "book"],
