@@ -20,6 +20,8 @@ export interface ReadBackOptions {
 
 /** Nothing new for this long: what is missing now will not come. */
 const SILENCE_MS_MAX = 5_000;
+/** How often it is looked; with all found, and the ends of the logs unknown, so long a silence is the end. */
+const LOOK_MS = 1_000;
 
 /**
  * Reads until everything was found and every log was read to where it ends now, so that an event that is
@@ -46,13 +48,16 @@ export async function readBack(verifier: Verifier, options: ReadBackOptions): Pr
   });
   const finished = Promise.withResolvers<void>();
   let framesSinceLook = 0;
+  let silenceMs = 0;
   const look = () => {
     if (before !== undefined && verifier.found >= expected && end.isReached) finished.resolve();
   };
   const silence = setInterval(() => {
-    if (framesSinceLook === 0) finished.resolve();
+    silenceMs = framesSinceLook === 0 ? silenceMs + LOOK_MS : 0;
     framesSinceLook = 0;
-  }, SILENCE_MS_MAX);
+    const isAllFound = before === undefined && verifier.found >= expected;
+    if (silenceMs >= (isAllFound ? LOOK_MS : SILENCE_MS_MAX)) finished.resolve();
+  }, LOOK_MS);
   try {
     // Every topic: only then do the offsets say how far the log was read.
     await client.subscribe({ topics: [">"], from }, (events) => {

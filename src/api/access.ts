@@ -153,6 +153,7 @@ export class Access {
 
 function has(caller: Caller, need: Exclude<Need, "public">): boolean {
   if (need === "known") return true;
+  if (need === "figures") return caller.has("read") || caller.has("admin");
   return need === "read everything" ? caller.covers("read", ">") : caller.has(need);
 }
 
@@ -169,8 +170,11 @@ function unauthorized(detail: string, hasToken: boolean): Response {
   return problem(401, detail, { code: "UNAUTHORIZED", headers: { "www-authenticate": challenge } });
 }
 
+/** What a need is called in a refusal, where its name is not a verb. */
+const WORDS: Partial<Record<Need, string>> = { admin: "administrate", figures: "read" };
+
 function insufficient(caller: Caller, need: Need): Response {
-  return problem(403, `"${caller.name}" has no permission to ${need === "admin" ? "administrate" : need}`, {
+  return problem(403, `"${caller.name}" has no permission to ${WORDS[need] ?? need}`, {
     code: "FORBIDDEN",
     headers: { "www-authenticate": `Bearer realm="esc", error="insufficient_scope"` },
   });

@@ -7,9 +7,10 @@ import type { Route } from "./route.ts";
 
 /**
  * `public`: nothing. `known`: to be somebody; the route asks for more by itself. A scope: for at least one
- * topic; which topics the route asks by itself. `read everything`: the answers are about any topic.
+ * topic; which topics the route asks by itself. `read everything`: the answers are about any topic. `figures`: numbers about
+ * the server and no events, for those who read and for those who administrate.
  */
-export type Need = "public" | "known" | Scope | "read everything";
+export type Need = "public" | "known" | Scope | "read everything" | "figures";
 
 const NEEDS: Readonly<Record<string, Need>> = {
   // The page holds no data: it asks for a token, and fetches what that may see.
@@ -18,11 +19,11 @@ const NEEDS: Readonly<Record<string, Need>> = {
   "GET /healthz": "public",
   "GET /readyz": "public",
   "GET /openapi.json": "public",
-  "GET /metrics": "read",
-  "GET /api/v1/stats": "read",
+  "GET /metrics": "figures",
+  "GET /api/v1/stats": "figures",
   // Alerts are left out for those who may not read everything.
   "GET /api/v1/live": "read",
-  "GET /api/v1/ledger": "read",
+  "GET /api/v1/ledger": "figures",
   "GET /api/v1/topics": "read",
   "GET /api/v1/events": "read",
   "GET /api/v1/why": "read",

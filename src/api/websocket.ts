@@ -65,6 +65,7 @@ export class WebSocketClient {
     const { caller, rate, watch } = socket.data.who;
     this.#caller = caller;
     this.#rate = rate;
+    sockets.session.source.countOpened("ws");
     // 1008: the connection breaks a policy (RFC 6455).
     this.#unwatch = watch((reason) => socket.close(1008, reason));
     this.#unwatchSlow = sockets.context.slow.watch("ws", {
@@ -142,6 +143,7 @@ export class WebSocketClient {
   }
 
   closed(): void {
+    this.#sockets.session.source.countClosed("ws");
     this.#unwatch();
     this.#unwatchSlow();
     this.#subscriptions?.close();

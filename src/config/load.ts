@@ -46,7 +46,7 @@ export function loadConfigFile(path: string, environment: ConfigSource["environm
   const folder = dirname(resolve(path));
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
   } catch (error) {
     throw new EscError("CONFIG_INVALID", `Cannot read configuration ${path}`, {
       cause: error,

@@ -123,6 +123,8 @@ export interface SourceOptions {
   readonly blocked: SharedArrayBuffer;
 }
 
+const WEBSOCKET = LISTENERS.indexOf("ws");
+
 export class Source {
   readonly counters: Float64Array;
   /** Bytes handed on since start: while it grows, input is coming. */
@@ -188,9 +190,20 @@ export class Source {
     const word = packConnection(slot, generation) >>> 0;
     const connection = new Connection(word, slot, index, ACKS_NAMES.indexOf(acks), sink);
     this.#connections[slot] = connection;
+    if (index !== WEBSOCKET) this.countOpened(listener);
+    return connection;
+  }
+
+  /** Counts a connection that is open. WebSockets do it themselves: many of them never carry a frame. */
+  countOpened(listener: Listener): void {
+    const index = LISTENERS.indexOf(listener);
     count(this.counters, SOURCE_CONNECTIONS + index, 1);
     count(this.counters, SOURCE_CONNECTIONS_TOTAL + index, 1);
-    return connection;
+  }
+
+  /** Takes back what `countOpened()` counted as open. */
+  countClosed(listener: Listener): void {
+    count(this.counters, SOURCE_CONNECTIONS + LISTENERS.indexOf(listener), -1);
   }
 
   /** Ends a connection: verdicts still to come find nobody. What was offered stays. Twice is harmless. */
@@ -200,7 +213,7 @@ export class Source {
     this.#connections[connection.slot] = undefined;
     this.#free[(this.#freeAt + this.#freeCount) % this.#free.length] = connection.slot;
     this.#freeCount++;
-    count(this.counters, SOURCE_CONNECTIONS + connection.listener, -1);
+    if (connection.listener !== WEBSOCKET) count(this.counters, SOURCE_CONNECTIONS + connection.listener, -1);
   }
 
   /**

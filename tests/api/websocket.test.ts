@@ -92,6 +92,27 @@ class Client {
 
 const jsonOf = (payload: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(payload));
 
+test("a WebSocket counts as a connection whatever it carries, and until it closes", async () => {
+  const figures = async () => {
+    const page = await (await fetch(`${rig.url}/metrics`)).text();
+    return ["esc_connections", "esc_connections_total"].map((name) =>
+      Number(page.match(new RegExp(`^${name}\\{listener="ws"\\} (\\d+)$`, "m"))?.[1])
+    );
+  };
+  const [openBefore = NaN, totalBefore = NaN] = await figures();
+  const silent = await Client.open();
+  const speaking = await Client.open();
+  speaking.send(jsonFrame(OP_HELLO, { acks: "none" }));
+  expect((await speaking.frame()).opcode).toBe(OP_WELCOME);
+  expect(await figures()).toEqual([openBefore + 2, totalBefore + 2]);
+  for (const client of [silent, speaking]) {
+    client.close();
+    await client.closed();
+  }
+  while ((await figures())[0] !== openBefore) await Bun.sleep(5);
+  expect((await figures())[1]).toBe(totalBefore + 2);
+});
+
 test("the query subscribes; events published over the same socket come back as JSON", async () => {
   const client = await Client.open("?topics=ws.*&from=latest");
   expect(await client.json()).toEqual({ type: "subscribed", id: "query" });

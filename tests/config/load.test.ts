@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { loadConfigFile } from "../../src/config/load.ts";
 import { ConfigError } from "../../src/config/problems.ts";
 import { EscError } from "../../src/errors.ts";
+import { TemporaryFolder } from "../support/temp.ts";
 import { configOf, load, problemsOf, sourceOf } from "./loading.ts";
 
 describe("defaults", () => {
@@ -225,17 +227,20 @@ http: {host: 0.0.0.0}
     }
   });
 
-  test("loadConfigFile() refuses a file that cannot be read", () => {
-    try {
-      loadConfigFile("/nonexistent/c.yaml", {});
-      throw new Error("loaded");
-    } catch (error) {
-      if (!(error instanceof EscError)) throw error;
-      expect([error.code, error.message]).toEqual([
-        "CONFIG_INVALID",
-        "Cannot read configuration /nonexistent/c.yaml",
-      ]);
+  test("loadConfigFile() refuses a file that cannot be read, or is not UTF-8", () => {
+    const folder = new TemporaryFolder("config");
+    const latin = folder.path("latin.yaml");
+    writeFileSync(latin, Buffer.from("app_name: caf\xe9\n", "latin1"));
+    for (const path of ["/nonexistent/c.yaml", latin]) {
+      try {
+        loadConfigFile(path, {});
+        throw new Error("loaded");
+      } catch (error) {
+        if (!(error instanceof EscError)) throw error;
+        expect([error.code, error.message]).toEqual(["CONFIG_INVALID", `Cannot read configuration ${path}`]);
+      }
     }
+    folder.remove();
   });
 });
 

@@ -121,7 +121,13 @@ test("health and the description are for everybody; administrators read no event
     .toEqual([200, 200, 200]);
   expect(await Promise.all(["/metrics", "/api/v1/stats", "/api/v1/ledger"].map((path) => status(path))))
     .toEqual([401, 401, 401]);
-  expect(await status("/metrics", tokens.good)).toBe(200);
+  for (const path of ["/metrics", "/api/v1/stats", "/api/v1/ledger"]) {
+    expect([path, await status(path, tokens.good), await status(path, tokens.admin)]).toEqual([
+      path,
+      200,
+      200,
+    ]);
+  }
   expect(await status("/api/v1/events", tokens.admin)).toBe(403);
 });
 
