@@ -1,4 +1,5 @@
 /** Reading request bodies within limits: bytes, content type, depth of JSON. */
+import { EscError } from "../errors.ts";
 import type { Limit } from "../metrics/layout.ts";
 import { plainBody, UNKNOWN_ENCODING } from "./compress.ts";
 import { problem, problemOf } from "./problem.ts";
@@ -49,15 +50,21 @@ export class BodyGate {
     let length = 0;
     try {
       const chunks: Uint8Array[] = [];
-      for await (const chunk of body) {
-        length += chunk.length;
-        this.#heldBytes += chunk.length;
-        if (length > bytesMax) return this.tooLong(bytesMax);
-        if (this.#heldBytes > this.#heldBytesMax) {
-          this.#onLimit("bodies_held");
-          return problemOf("QUEUE_FULL", "Too many requests are waiting: send it again later");
+      try {
+        for await (const chunk of body) {
+          length += chunk.length;
+          this.#heldBytes += chunk.length;
+          if (length > bytesMax) return this.tooLong(bytesMax);
+          if (this.#heldBytes > this.#heldBytesMax) {
+            this.#onLimit("bodies_held");
+            return problemOf("QUEUE_FULL", "Too many requests are waiting: send it again later");
+          }
+          chunks.push(chunk);
         }
-        chunks.push(chunk);
+      } catch (error) {
+        if (error instanceof EscError) throw error;
+        // The client went away in the middle: no defect of ours.
+        return problem(400, "Body ended before it was complete");
       }
       return await use(chunks.length === 1 ? chunks[0] as Uint8Array : Buffer.concat(chunks));
     } finally {

@@ -19,6 +19,25 @@ test("read() takes a body up to the limit and refuses one above it, whatever it 
   expect(await (await gate.read(new Request("http://localhost/"), 10, use)).text()).toBe("0");
 });
 
+test("read() answers 400 for a body that breaks off, hands nothing on and lets go of what it held", async () => {
+  const gate = new BodyGate(15, () => {});
+  const broken = () => {
+    let pulled = 0;
+    return new ReadableStream({
+      pull(controller) {
+        if (pulled++ === 0) controller.enqueue(new Uint8Array(10));
+        else controller.error(new Error("gone"));
+      },
+    });
+  };
+  const use = () => {
+    throw new Error("The body was handed on");
+  };
+  for (let time = 0; time < 3; time++) {
+    expect((await gate.read(request(broken()), 11, use)).status).toBe(400);
+  }
+});
+
 test("read() refuses with 429 while too many bytes are held, and takes them again afterwards", async () => {
   const gate = new BodyGate(15, () => {});
   const held = Promise.withResolvers<Response>();
