@@ -293,6 +293,44 @@ test("what administrators do, and try, is in the log with their name and the res
   for (const token of [tokens.good, tokens.admin, tokens.everything]) expect(server.log).not.toContain(token);
 });
 
+test(
+  "pausing, resuming and draining take effect and are in the log under the name of who did it",
+  async () => {
+    const folder = new TemporaryFolder("audit");
+    writeFileSync(folder.path("keys.json"), tokens.keySet);
+    const steered = await EscServer.start({ folder, config: { auth: tokens.auth("keys.json") } });
+    try {
+      const state = async () =>
+        (await (await fetch(steered.url("/api/v1/stats"), { headers: bearer(tokens.everything) })).json())
+          .pipeline.state;
+      for (const [action, result] of [["pause", "PAUSED"], ["resume", "RUNNING"]] as const) {
+        const url = steered.url(`/api/v1/control/${action}`);
+        expect((await fetch(url, { method: "POST", headers: bearer(tokens.good) })).status).toBe(403);
+        expect((await fetch(url, { method: "POST", headers: bearer(tokens.admin) })).status).toBe(200);
+        expect(await state()).toBe(result);
+      }
+      const drain = await fetch(steered.url("/api/v1/control/drain"), {
+        method: "POST",
+        headers: bearer(tokens.admin),
+      });
+      expect(drain.status).toBe(200);
+      expect(await steered.exited).toBe(0);
+      const entries = steered.log.split("\n").filter((line) => line.includes('"msg":"audit"'))
+        .map((line) => JSON.parse(line)).map(({ who, action, status }) => `${who} ${action} ${status}`);
+      expect(entries).toEqual([
+        "shop POST /api/v1/control/pause 403",
+        "ops POST /api/v1/control/pause 200",
+        "shop POST /api/v1/control/resume 403",
+        "ops POST /api/v1/control/resume 200",
+        "ops POST /api/v1/control/drain 200",
+      ]);
+    } finally {
+      await steered.remove();
+    }
+  },
+  30_000,
+);
+
 test("answers carry the headers that keep browsers careful", async () => {
   const { headers } = await fetch(server.url("/healthz"));
   expect(headers.get("x-content-type-options")).toBe("nosniff");
