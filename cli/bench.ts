@@ -49,7 +49,7 @@ export function register(program: Command, context: CommandContext): void {
     .description("Measure how fast this machine is, part by part and from the socket to the log.")
     .argument(
       "[names...]",
-      `what to measure: ${[...NAMES, SUMMARY, REPORT].join(", ")}; all but ${LONG.join(" and ")} without`,
+      `what to measure: ${[...NAMES, SUMMARY, REPORT].join(", ")}; default: all but ${LONG.join(" and ")}`,
     )
     .option("--rounds <n>", "rounds of each case; the median counts", wholeNumber(1, 1000), 5)
     .option("--scale <share>", "work of a round against the usual", share, 1)

@@ -45,14 +45,17 @@ export function register(program: Command, context: CommandContext): void {
       command.command(name).summary(summary).description(`${summary}.`)
         .option("--host <host>", "server's host", HOST_DEFAULT),
     );
-  sub("list", "List all consumers").action(async (address: Address) => {
-    printList(await consumersOf(address), context);
-  });
-  sub("show", "Show one consumer").argument("<name>").action(async (name: string, address: Address) => {
-    const consumer = (await consumersOf(address)).find((candidate) => candidate.name === name);
-    if (consumer === undefined) throw new EscError("NOT_FOUND", `Consumer "${name}" does not exist`);
-    context.output.result(consumer, () => describe(consumer));
-  });
+  sub("list", "List all consumers: how far behind each is, and what it waits for").action(
+    async (address: Address) => {
+      printList(await consumersOf(address), context);
+    },
+  );
+  sub("show", "Show one consumer: its position and members, and why it stands still").argument("<name>")
+    .action(async (name: string, address: Address) => {
+      const consumer = (await consumersOf(address)).find((candidate) => candidate.name === name);
+      if (consumer === undefined) throw new EscError("NOT_FOUND", `Consumer "${name}" does not exist`);
+      context.output.result(consumer, () => describe(consumer));
+    });
   sub("reset", "Move a consumer to the beginning or the end of the log").argument("<name>")
     .requiredOption("--to <place>", "earliest or latest")
     .action(async (name: string, options: Address & { to: string }) => {
@@ -63,10 +66,12 @@ export function register(program: Command, context: CommandContext): void {
       const moved = await requestJson(options, "POST", path) as Consumer;
       context.output.result(moved, () => describe(moved));
     });
-  sub("delete", "Forget a consumer").argument("<name>").action(async (name: string, address: Address) => {
-    const path = `/api/v1/consumers?name=${encodeURIComponent(name)}`;
-    context.output.result(await requestJson(address, "DELETE", path), () => `Forgot "${name}"`);
-  });
+  sub("delete", "Forget a consumer and its position").argument("<name>").action(
+    async (name: string, address: Address) => {
+      const path = `/api/v1/consumers?name=${encodeURIComponent(name)}`;
+      context.output.result(await requestJson(address, "DELETE", path), () => `Forgot "${name}"`);
+    },
+  );
 }
 
 async function consumersOf(address: Address): Promise<readonly Consumer[]> {

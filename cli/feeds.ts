@@ -31,7 +31,10 @@ export function register(program: Command, context: CommandContext): void {
     .option("--port <port>", "port to listen on; 0 for a free one", wholeNumber(0, 65_535), 0)
     .addOption(
       new Option("--fault <line:kind>", `a fault: ${FAULT_KINDS.join(", ")}; may be repeated`)
-        .argParser((text: string, before: readonly Fault[]) => [...before, parseFault(text)]).default([]),
+        .argParser((text: string, before: readonly Fault[]) => [...before, parseFault(text)]).default(
+          [],
+          "none",
+        ),
     )
     .addHelpText(
       "after",

@@ -39,7 +39,8 @@ export function register(program: Command, context: CommandContext): void {
     .option("-c, --config <file>", "configuration; without it every key has its default")
     .addHelpText(
       "after",
-      "\nSIGHUP reloads the configuration.\n\nExamples:\n  $ esc serve\n  $ esc serve --config /etc/esc/config.yaml",
+      "\nSIGHUP reads the configuration again: what can change at once does, the log names what waits for a restart.\n" +
+        "Messages go to stderr.\n\nExamples:\n  $ esc serve\n  $ esc serve --config /etc/esc/config.yaml",
     )
     .action(async (options: { config?: string }) => {
       process.exitCode = await serve(options.config, context);

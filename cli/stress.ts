@@ -1,5 +1,5 @@
 /** `esc stress`: loads a server with many clients, measures, and proves that nothing was lost. */
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { EscError } from "../src/errors.ts";
 import { byteSize, type CommandContext, wholeNumber } from "./command.ts";
 import { acksName, priorityNumber } from "./event-options.ts";
@@ -41,11 +41,9 @@ export function register(program: Command, context: CommandContext): void {
     .option("--clients <n>", "connections at the same time", wholeNumber(1, CLIENTS_MAX), 10)
     .option("--events <n>", "events of each client", wholeNumber(1, EVENTS_MAX), 10_000)
     .option("--size <bytes>", "size of a payload", byteSize(0, 1 << 20), 128)
-    .option(
-      "--rate <n>",
-      "events a second of all clients together; as fast as it goes without",
-      rate,
-      Infinity,
+    .addOption(
+      new Option("--rate <n>", "events a second of all clients together").argParser(rate)
+        .default(Infinity, "as fast as it goes"),
     )
     .option("--acks <what>", "none, accepted or durable", acksName, "durable")
     .option("--in-flight <n>", "most events of a client without an answer", wholeNumber(1, 10_000_000), 4096)

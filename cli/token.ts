@@ -51,7 +51,9 @@ export function register(program: Command, context: CommandContext): void {
     .description("Sign a JSON Web Token (HS256) for servers with auth.jwt.secret.")
     .requiredOption("--subject <name>", "whose it is")
     .requiredOption("--secret-file <file>", "file with the secret, as auth.jwt.secret has it")
-    .option("--ttl <duration>", "how long it is valid", duration, 900_000)
+    .addOption(
+      new Option("--ttl <duration>", "how long it is valid").argParser(duration).default(900_000, "15m"),
+    )
     .option("--issuer <text>", "value of iss")
     .option("--audience <text>", "value of aud")
     .option("--id <text>", "value of jti, by which auth.jwt.revoked can refuse it (default: a random one)")

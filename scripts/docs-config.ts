@@ -12,10 +12,12 @@ const INTRODUCTION = `# Configuration
 One YAML file. Every key has a default, so an empty file is a valid configuration;
 [config/config.yaml](../config/config.yaml) has every key with its default.
 
-    esc config init                     write a commented file
-    esc config validate FILE            tell every problem: line, column, what is wrong, the nearest valid key
-    esc config print --config FILE      print what is in force
-    esc config schema                   JSON Schema, for completion in editors
+\`\`\`sh
+esc config init                           # write a commented config.yaml
+esc config validate config.yaml           # tell every problem: line, column, what is wrong, the nearest valid key
+esc config print --config config.yaml     # print what is in force
+esc config schema                         # JSON Schema, for completion in editors
+\`\`\`
 
 A file with a problem is refused before anything starts, with exit status 78.
 
