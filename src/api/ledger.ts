@@ -13,9 +13,10 @@
  *
  * An event that was received when the reading began is met at least once, where it lies or further down, unless it is
  * lost: so `received` less all that is met later never exceeds what was lost, however fast events go by. Likewise
- * what is finished first and received later tells what was counted twice. At rest both are exact. A thread that is
- * stopped between taking an event and noting it makes a difference for that long, hence only what two readings agree
- * upon is called an imbalance. Main thread; costs the other threads nothing.
+ * what is finished first and received later tells what was counted twice. At rest both are exact. A thread that has to
+ * wait for its processor between taking an event and noting it makes a difference for that long; what is lost stays
+ * lost. So under load only what all readings of some seconds agree upon is called an imbalance. Main thread; costs
+ * the other threads nothing.
  */
 import { DROP_REASONS, LISTENERS, REJECT_REASONS } from "../event/frame.ts";
 import { RUN_COUNT } from "../event/run.ts";
@@ -35,7 +36,9 @@ import { eventsInHand } from "../process/hand-census.ts";
 import { sumRing } from "../queue/ring-census.ts";
 
 /** Two readings less apart do not confirm each other. */
-const CONFIRM_MS_MIN = 50;
+const APART_MS_MIN = 50;
+/** Under load, readings over this long have to agree: longer than a thread waits for its processor. */
+const CONFIRM_MS = 3000;
 const DLQ_LANE = "dlq";
 /** Reasons for which an event is dropped before it is put into a queue. */
 const NEVER_QUEUED = (["queue_full", "shed", "emergency_drop"] as const).map((name) =>
@@ -65,24 +68,23 @@ export interface LedgerReading {
   readonly lanes: readonly LaneLedger[];
   /** Whether nothing has moved since the reading before and nothing waits: then every number is exact. */
   readonly is_settled: boolean;
-  /** Events lost or counted twice, as far as two readings agree: at rest exact, under load never too large. */
+  /** Events lost or counted twice: at rest exact, under load what the readings of some seconds agree upon. */
   readonly imbalance: number;
 }
 
 /** What one reading shows for certain. */
 interface Difference {
+  readonly atMs: number;
   readonly lost: number;
   readonly doubled: number;
 }
-
-const NO_DIFFERENCE: Difference = { lost: 0, doubled: 0 };
 
 export class Ledger {
   readonly #meters: Meters;
   readonly #nowMs: () => number;
   #last = "";
-  #lastMs = -Infinity;
-  #lastDifference = NO_DIFFERENCE;
+  /** The first is as old as it has to be; the last is the newest. */
+  readonly #differences: Difference[] = [];
   #imbalance = 0;
 
   /** @param nowMs A clock that never goes back. */
@@ -103,17 +105,19 @@ export class Ledger {
     const finished = total(shards.map(finishedBy));
     const toStore = received - rejected;
     const difference = {
+      atMs: this.#nowMs(),
       // Not a number, when a ring did not keep still: nothing can be said then.
       lost: Math.max(0, toStore - unrouted - inFlight - finished) || 0,
       doubled: Math.max(0, finishedFirst - toStore) + unequal,
     };
-    const isUnchanged = this.#confirm(difference, JSON.stringify([received, rejected, lanes]));
+    const isEmpty = unrouted === 0 && inFlight === 0;
+    const isSettled = this.#confirm(difference, JSON.stringify([received, rejected, lanes]), isEmpty);
     return {
       received,
       rejected,
       unrouted: unrouted || 0,
       lanes: lanes.map((lane) => ({ ...lane, in_flight: lane.in_flight || 0 })),
-      is_settled: isUnchanged && unrouted === 0 && inFlight === 0,
+      is_settled: isSettled,
       imbalance: this.#imbalance,
     };
   }
@@ -135,17 +139,23 @@ export class Ledger {
     return count;
   }
 
-  /** @returns Whether nothing has changed since the reading before. */
-  #confirm(difference: Difference, reading: string): boolean {
-    const nowMs = this.#nowMs();
+  /** @returns Whether nothing has moved since the reading before, and nothing waits. */
+  #confirm(difference: Difference, reading: string, isEmpty: boolean): boolean {
     const isUnchanged = reading === this.#last;
-    if (nowMs - this.#lastMs < CONFIRM_MS_MIN) return false;
-    const { lost, doubled } = this.#lastDifference;
-    this.#imbalance = Math.min(lost, difference.lost) + Math.min(doubled, difference.doubled);
+    const known = this.#differences;
+    const lastMs = known.at(-1)?.atMs ?? -Infinity;
+    if (difference.atMs - lastMs < APART_MS_MIN) return false;
+    known.push(difference);
+    while ((known[1]?.atMs ?? Infinity) <= difference.atMs - CONFIRM_MS) known.shift();
     this.#last = reading;
-    this.#lastMs = nowMs;
-    this.#lastDifference = difference;
-    return isUnchanged;
+    const isSettled = isUnchanged && isEmpty;
+    const isLongEnough = difference.atMs - (known[0]?.atMs ?? Infinity) >= CONFIRM_MS;
+    if (isSettled || isLongEnough) {
+      const agreeing = isSettled ? known.slice(-2) : known;
+      this.#imbalance = Math.min(...agreeing.map(({ lost }) => lost)) +
+        Math.min(...agreeing.map(({ doubled }) => doubled));
+    } else if (difference.lost + difference.doubled === 0) this.#imbalance = 0;
+    return isSettled;
   }
 }
 

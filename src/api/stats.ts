@@ -71,7 +71,7 @@ export function readMetrics(engine: EngineView, ledger: Ledger): string {
   more.family(
     "esc_ledger_imbalance",
     "gauge",
-    "Events lost or counted twice, as far as two readings agree: exact at rest, never too large under load",
+    "Events lost or counted twice: exact at rest, under load what readings over three seconds agree upon",
   )
     .sample(ledger.read().imbalance);
   more.family(
