@@ -123,7 +123,8 @@ export interface SourceOptions {
   readonly blocked: SharedArrayBuffer;
 }
 
-const WEBSOCKET = LISTENERS.indexOf("ws");
+/** WebSockets are counted where they are opened; datagrams have no connections, only slots. */
+const NOT_COUNTED: ReadonlySet<number> = new Set([LISTENERS.indexOf("ws"), LISTENERS.indexOf("udp")]);
 
 export class Source {
   readonly counters: Float64Array;
@@ -190,7 +191,7 @@ export class Source {
     const word = packConnection(slot, generation) >>> 0;
     const connection = new Connection(word, slot, index, ACKS_NAMES.indexOf(acks), sink);
     this.#connections[slot] = connection;
-    if (index !== WEBSOCKET) this.countOpened(listener);
+    if (!NOT_COUNTED.has(index)) this.countOpened(listener);
     return connection;
   }
 
@@ -213,7 +214,9 @@ export class Source {
     this.#connections[connection.slot] = undefined;
     this.#free[(this.#freeAt + this.#freeCount) % this.#free.length] = connection.slot;
     this.#freeCount++;
-    if (connection.listener !== WEBSOCKET) count(this.counters, SOURCE_CONNECTIONS + connection.listener, -1);
+    if (!NOT_COUNTED.has(connection.listener)) {
+      count(this.counters, SOURCE_CONNECTIONS + connection.listener, -1);
+    }
   }
 
   /**
