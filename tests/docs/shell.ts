@@ -30,7 +30,7 @@ serve() {
   stop
   command esc serve "$@" &
   server=$!
-  for _ in $(seq 1 400); do
+  for _ in $(seq 1 1200); do
     if command curl -sfo /dev/null http://127.0.0.1:8080/readyz; then return 0; fi
     kill -0 "$server" || return 1
     sleep 0.05
@@ -76,7 +76,7 @@ export async function runPage(blocks: readonly Block[]): Promise<BlockResult[]> 
     const script = ["ip link set lo up", ". ./prelude.sh"];
     for (const [index, block] of blocks.entries()) script.push(...step(folder, index, block));
     writeFileSync(folder.path("page.sh"), script.join("\n"));
-    const process = Bun.spawn(["timeout", "-k5", "90", "unshare", "-Urn", "bash", "page.sh"], {
+    const process = Bun.spawn(["timeout", "-k5", "200", "unshare", "-Urn", "bash", "page.sh"], {
       cwd: folder.root,
       env: { PATH: Bun.env["PATH"] ?? "", HOME: folder.root, SHELL: "/bin/bash", TERM: "dumb" },
       stdin: "ignore",
