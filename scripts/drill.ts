@@ -142,6 +142,18 @@ const DRILLS: readonly Drill[] = [
     quick: tests("tests/feeds/checkpoint.test.ts"),
   },
   {
+    name: "slow-subscriber",
+    shows: "one of 50 subscribers takes 1 %: the others, the memory, and who is named",
+    full: program("tests/e2e/slow-subscribers.ts", "--rate", "500", "--seconds", "50", "--judge-times"),
+    quick: program("tests/e2e/slow-subscribers.ts", "--seconds", "16", "--subscribers", "8", "--rounds", "1"),
+  },
+  {
+    name: "ndjson",
+    shows: "a body of 600 MiB published while it is read: every event, in bounded memory",
+    full: program("tests/e2e/ndjson-flood.ts", "--bytes", String(600 * 2 ** 20)),
+    quick: program("tests/e2e/ndjson-flood.ts", "--bytes", String(40 * 2 ** 20)),
+  },
+  {
     name: "end-to-end",
     shows: "stress with verification, kills, restarts, backup, dead letters, ledger",
     full: tests("tests/e2e", { ESC_DRILL: "1" }),
