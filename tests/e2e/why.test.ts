@@ -50,7 +50,7 @@ interface Answer {
   readonly events: readonly {
     readonly processing: { readonly state: string };
     readonly store: { readonly state: string };
-    readonly consumers: readonly unknown[];
+    readonly consumers: readonly { readonly is_behind: boolean }[];
   }[];
   readonly dead_letters: readonly { readonly is_handled: boolean; readonly offset: number }[];
 }
@@ -119,7 +119,7 @@ test(
     }
     const settled = await ask("settle", { member: "m", done: [{ lane, shard, offset }] });
     expect(await settled.json()).toMatchObject({ done: 1 });
-    await whyUntil(server, "o-1", ({ events: [event] }) => event?.consumers.length === 1);
+    await whyUntil(server, "o-1", ({ events: [event] }) => event?.consumers[0]?.is_behind === false);
     const { stdout } = await runEsc(["why", `${lane}/${shard}@${offset}`, `--http-port=${server.httpPort}`]);
     expect(stdout).toContain("priority HIGH (topic rule orders.> raises to it)");
     expect(stdout).toContain("billing: has confirmed it");
