@@ -151,4 +151,7 @@ function once<T>(make: () => T): () => T {
   return () => (made ??= { value: make() }).value;
 }
 
-process.exitCode = await main(process.argv.slice(2));
+const status = await main(process.argv.slice(2));
+process.exitCode = status;
+// All is written: timers and threads of what has failed half-way must not keep the process.
+if (status !== 0) process.exit(status);

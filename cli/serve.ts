@@ -72,7 +72,8 @@ async function serve(path: string | undefined, context: CommandContext): Promise
       ? "terminal"
       : "plain",
   });
-  const held = setInterval(() => logger.tellSuppressed(), HELD_LOOK_MS);
+  // A start that fails must not be kept alive by it.
+  const held = setInterval(() => logger.tellSuppressed(), HELD_LOOK_MS).unref();
   for (const notice of loaded.notices) logger.info(notice);
 
   const inherited = inheritedSockets(context.env, process.pid);
