@@ -43,9 +43,13 @@ test(
 
     const stats: { lanes: Record<string, { shards: { first_offset: number; next_offset: number }[] }> } =
       await (await fetch(server.url("/api/v1/stats"))).json();
+    // Which lanes have given something up depends on whose segments are the oldest.
+    const firsts = Object.values(stats.lanes).flatMap(({ shards }) =>
+      shards.map((shard) => shard.first_offset)
+    );
+    expect(Math.max(...firsts)).toBeGreaterThan(0);
     for (const [lane, { shards }] of Object.entries(stats.lanes)) {
-      for (const { first_offset, next_offset } of shards) {
-        expect(first_offset).toBeGreaterThan(0);
+      for (const { next_offset } of shards) {
         const last = next_offset - 1;
         const query = new URLSearchParams({ lane, from_offset: `${last}`, limit: "1" });
         const page: { events: { offset: number }[] } =
