@@ -14,12 +14,13 @@ import { SOURCE_RECEIVED, SOURCE_REJECTED } from "../../src/metrics/layout.ts";
 import { EngineEnd } from "../ingest/engine-end.ts";
 import { RawClient, until } from "../ingest/tcp-rig.ts";
 import { WorkerRig } from "../ingest/worker-rig.ts";
+import { testIf } from "../support/drill.ts";
 import { withRandom } from "../support/seed.ts";
 import { brokenFrame, goodFrame } from "./frames.ts";
 
 const FRAMES = Number(process.env["ESC_FUZZ_FRAMES"] ?? 60_000);
 /** Only a process of its own shows this thread's memory: in the suite, the other tests' memory comes and goes. */
-const IS_DRILL = FRAMES >= 1_000_000;
+const IS_ALONE = FRAMES >= 1_000_000 || process.env["ESC_FUZZ_ALONE"] !== undefined;
 /** More than buffers, allocator and collector keep; far less than FRAMES frames would. */
 const GROWTH_BYTES_MAX = 48 * 1024 * 1024;
 const TCP = LISTENERS.indexOf("tcp");
@@ -79,12 +80,29 @@ test(
           expected.get(reason) ?? 0,
         ]);
       });
-      if (IS_DRILL) expect(rssBytes() - rssAtThird).toBeLessThan(GROWTH_BYTES_MAX);
+      if (IS_ALONE) expect(rssBytes() - rssAtThird).toBeLessThan(GROWTH_BYTES_MAX);
       client.close();
       expect(rig.messages.length).toBe(1);
     }),
   600_000,
 );
+
+testIf(!IS_ALONE)("memory stays flat over the fuzzed frames, in a process of its own", async () => {
+  const alone = Bun.spawn([
+    process.execPath,
+    "test",
+    import.meta.path,
+    "--test-name-pattern",
+    "a million fuzzed frames",
+  ], {
+    env: { ...process.env, ESC_FUZZ_ALONE: "1" },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [report, status] = await Promise.all([new Response(alone.stderr).text(), alone.exited]);
+  expect([status, report]).toEqual([0, expect.stringContaining("1 pass")]);
+}, 60_000);
 
 test(
   "random bytes on many connections: each is ended, none harms the thread",
